@@ -1,0 +1,29 @@
+# The targets that users link: kadoro::kadoro (everything portable) and kadoro::asio (the Asio backend).
+list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(kadoro_sodium REQUIRED IMPORTED_TARGET GLOBAL libsodium)
+find_package(tl-expected REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Protozero REQUIRED)
+
+add_library(kadoro INTERFACE)
+add_library(kadoro::kadoro ALIAS kadoro)
+target_compile_features(kadoro INTERFACE cxx_std_20)
+target_include_directories(kadoro INTERFACE "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
+                                            "$<INSTALL_INTERFACE:include>")
+target_link_libraries(kadoro INTERFACE PkgConfig::kadoro_sodium tl::expected nlohmann_json::nlohmann_json
+                                       Protozero::protozero)
+
+# A consumer that only wants the portable part needs no Asio; our own programs do.
+if(PROJECT_IS_TOP_LEVEL)
+  find_package(Asio REQUIRED)
+else()
+  find_package(Asio QUIET)
+endif()
+if(Asio_FOUND)
+  add_library(kadoro_asio INTERFACE)
+  add_library(kadoro::asio ALIAS kadoro_asio)
+  set_target_properties(kadoro_asio PROPERTIES EXPORT_NAME asio)
+  target_link_libraries(kadoro_asio INTERFACE kadoro Asio::asio)
+endif()

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kadoro/base/version.hpp"
+
+/// @file
+/// Byte ranges: `bytes` owns, `bytes_view` and `bytes_span` do not.
+
+namespace kadoro::inline KADORO_ABI {
+
+using bytes = std::vector<std::uint8_t>;
+using bytes_view = std::span<std::uint8_t const>;
+using bytes_span = std::span<std::uint8_t>;
+
+template <std::size_t Size>
+using byte_array = std::array<std::uint8_t, Size>;
+
+inline bytes_view as_bytes(std::string_view text) noexcept {
+  return {reinterpret_cast<std::uint8_t const*>(text.data()), text.size()};
+}
+
+inline std::string_view as_text(bytes_view data) noexcept {
+  return {reinterpret_cast<char const*>(data.data()), data.size()};
+}
+
+inline bytes to_bytes(bytes_view data) { return {data.begin(), data.end()}; }
+
+inline bool equal(bytes_view a, bytes_view b) noexcept {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
+/// Lexicographic, as unsigned bytes; a prefix orders before what it begins.
+KADORO_DECL int compare(bytes_view a, bytes_view b) noexcept;
+
+/// Lower-case hexadecimal, two digits a byte.
+KADORO_DECL std::string to_hex(bytes_view data);
+
+/// The reverse of `to_hex`, either case. False, and `out` untouched, on an odd length or a character that is no digit.
+KADORO_DECL bool from_hex(std::string_view text, bytes& out);
+
+/// Big-endian stores and loads, as network formats want them.
+template <class Unsigned>
+void store_be(std::uint8_t* out, Unsigned value) noexcept {
+  for (std::size_t i = sizeof(Unsigned); i-- > 0; value = static_cast<Unsigned>(value >> 7 >> 1))
+    out[i] = static_cast<std::uint8_t>(value);
+}
+
+template <class Unsigned>
+Unsigned load_be(std::uint8_t const* in) noexcept {
+  Unsigned value = 0;
+  for (std::size_t i = 0; i < sizeof(Unsigned); ++i)
+    value = static_cast<Unsigned>(static_cast<Unsigned>(value << 7 << 1) | in[i]);
+  return value;
+}
+
+}  // namespace kadoro::inline KADORO_ABI
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/base/impl/bytes.ipp"
+#endif

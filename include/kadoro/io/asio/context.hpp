@@ -1,0 +1,114 @@
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "kadoro/coro/spawned.hpp"
+#include "kadoro/io/asio/udp_state.hpp"
+#include "kadoro/io/context.hpp"
+#include "kadoro/io/posix/receive_block.hpp"
+#include "kadoro/io/ready_queue.hpp"
+#include "kadoro/io/reset_on_exit.hpp"
+#include "kadoro/io/timer_wheel.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::asio {
+
+/// The context of the real world, on an `::asio::io_context`: its own, or one that the program runs anyway. Of Asio it
+/// uses the reactor and one timer; datagrams go through recvmmsg(2) and sendmmsg(2), in batches.
+///
+/// All its work happens in turns. A turn begins in a handler of asio (datagrams, the timer, a signal, a post), runs
+/// what became ready, hands what was sent to the system, and ends with the timer set for the next due.
+///
+/// One thread only: the first to run a turn. A turn on another thread throws `std::logic_error` out of the handler, so
+/// out of `io_context::run`. Not to be destroyed from inside a turn.
+class context final : public io::context {
+ public:
+  /// On an io_context of its own, driven by `run`.
+  KADORO_DECL context();
+
+  /// On `loop`, which must outlive the context. The caller runs it, on one thread; `run` works too, while nobody else
+  /// runs it. Timers that are armed and ports that have a receiver count as work of `loop`.
+  KADORO_DECL explicit context(::asio::io_context& loop);
+
+  KADORO_DECL ~context() override;
+
+  KADORO_DECL time_point now() const noexcept override;
+  KADORO_DECL void post(coro::ready_node& node) noexcept override;
+  KADORO_DECL void arm(coro::timer_node& node, time_point due) noexcept override;
+  KADORO_DECL void disarm(coro::timer_node& node) noexcept override;
+
+  random_source& random() noexcept override { return random_; }
+  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
+  std::string_view backend() const noexcept override { return "asio"; }
+  KADORO_DECL void spawn(coro::task<void> work) override;
+
+  /// The io_context below, for other uses of Asio beside this one, and for posting from other threads.
+  ::asio::io_context& native() noexcept { return loop_; }
+
+ protected:
+  KADORO_DECL void run_until(bool const& done) override;
+
+ private:
+  friend class detail::udp_state;
+
+  /// Handlers inside asio may outlive the context: they hold this, and it becomes null.
+  using self_pointer = std::shared_ptr<context*>;
+
+  template <class Work>
+  void turn(Work&& work);
+  KADORO_DECL coro::task<result<int>> wait_for_signal(std::vector<int> signals);
+  KADORO_DECL void enter();
+  KADORO_DECL void leave();
+  KADORO_DECL void turn_later() noexcept;
+  KADORO_DECL void flush_later(std::shared_ptr<detail::udp_state> port);
+  KADORO_DECL void flush();
+  KADORO_DECL void set_timer();
+
+  std::optional<::asio::io_context> own_;
+  ::asio::io_context& loop_;
+  ::asio::steady_timer timer_;
+  self_pointer self_;
+  system_random random_;
+
+  ready_queue ready_;
+  timer_wheel wheel_;
+  coro::list_node ports_;                                    // open ones, as `udp_state`
+  std::vector<std::shared_ptr<detail::udp_state>> unsent_;   // ports with something to flush
+  std::vector<std::shared_ptr<detail::udp_state>> flushing_; // the same, while they are flushed
+  posix::receive_block received_;
+  coro::spawned_list roots_;
+
+  std::atomic<std::thread::id> thread_;
+  time_point now_{};
+  time_point timer_due_{};
+  bool timer_set_ = false;
+  bool in_turn_ = false;
+  bool turn_posted_ = false;
+  bool const* done_ = nullptr;  // what the running `run_until` waits for
+};
+
+template <class Work>
+void context::turn(Work&& work) {
+  enter();
+  {
+    reset_on_exit const ends(in_turn_);
+    work();
+    leave();
+  }
+  if (!ready_.empty() || !unsent_.empty()) turn_later();
+  set_timer();
+  if (done_ != nullptr && *done_) loop_.stop();
+}
+
+}  // namespace kadoro::inline KADORO_ABI::io::asio
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/asio/impl/context.ipp"
+#include "kadoro/io/asio/impl/udp_state.ipp"
+#endif

@@ -1,0 +1,194 @@
+#pragma once
+
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <chrono>
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+#include "kadoro/coro/event.hpp"
+#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/posix/udp_descriptor.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::asio {
+
+namespace limits {
+
+// After so many passes the sockets get a look, even if coroutines go on making each other ready.
+inline constexpr int passes_per_turn = 64;
+
+}  // namespace limits
+
+KADORO_DECL context::context()
+    : own_(std::in_place, 1), loop_(*own_), timer_(loop_), self_(std::make_shared<context*>(this)) {}
+
+KADORO_DECL context::context(::asio::io_context& loop)
+    : loop_(loop), timer_(loop_), self_(std::make_shared<context*>(this)) {}
+
+KADORO_DECL context::~context() {
+  roots_.destroy_all();
+  while (ports_.linked()) static_cast<detail::udp_state*>(ports_.next())->close();
+  *self_ = nullptr;
+}
+
+KADORO_DECL time_point context::now() const noexcept {
+  return in_turn_ ? now_ : time_point(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+KADORO_DECL void context::post(coro::ready_node& node) noexcept {
+  ready_.push(node);
+  turn_later();
+}
+
+KADORO_DECL void context::arm(coro::timer_node& node, time_point due) noexcept {
+  wheel_.arm(*this, node, due);
+  turn_later();
+}
+
+KADORO_DECL void context::disarm(coro::timer_node& node) noexcept { wheel_.disarm(node); }
+
+KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
+  auto const descriptor = posix::open_udp_descriptor(local);
+  if (!descriptor) return fail(descriptor.error());
+  auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
+  state->link_before(ports_);
+  return std::make_unique<detail::port>(std::move(state));
+}
+
+KADORO_DECL void context::spawn(coro::task<void> work) {
+  auto const ended = [](void*, std::exception_ptr error) noexcept {
+    if (error) std::rethrow_exception(std::move(error));  // out of noexcept: the end of the program, with its text
+  };
+  coro::spawned& root = coro::spawned::create(std::move(work), coro::environment(*this), ended, nullptr);
+  roots_.add(root);
+  root.post();
+}
+
+KADORO_DECL void context::run_until(bool const& done) {
+  if (in_turn_ || done_ != nullptr) throw std::logic_error("kadoro: run() from inside the loop");
+  done_ = &done;
+  reset_on_exit const ends(done_);
+  while (!done) {
+    loop_.restart();
+    loop_.run();
+    if (!done) throw std::logic_error("kadoro: stopped, or nothing left to happen: deadlock");
+  }
+}
+
+namespace detail {
+
+/// A wait for signals. The handler inside asio shares it with the coroutine.
+class signal_state {
+ public:
+  explicit signal_state(::asio::io_context& loop) : set(loop) {}
+  ::asio::signal_set set;
+  coro::event arrived;
+  int number = 0;
+};
+
+/// Ends the wait with the coroutine, also when its frame is destroyed.
+class signal_guard {
+ public:
+  explicit signal_guard(signal_state& state) noexcept : state_(state) {}
+  signal_guard(signal_guard const&) = delete;
+  signal_guard& operator=(signal_guard const&) = delete;
+  ~signal_guard() {
+    std::error_code ignored;
+    state_.set.cancel(ignored);
+  }
+
+ private:
+  signal_state& state_;
+};
+
+}  // namespace detail
+
+KADORO_DECL coro::task<result<int>> context::wait_signal(std::initializer_list<int> signals) {
+  return wait_for_signal(std::vector<int>(signals));  // a copy: a coroutine would keep a view of a dead array
+}
+
+KADORO_DECL coro::task<result<int>> context::wait_for_signal(std::vector<int> signals) {
+  auto const state = std::make_shared<detail::signal_state>(loop_);
+  for (int const number : signals) {
+    std::error_code failed;
+    state->set.add(number, failed);
+    if (failed) co_return fail(errc::io_failure, "signal " + std::to_string(number) + ": " + failed.message());
+  }
+  detail::signal_guard const guard(*state);
+  state->set.async_wait([self = self_, state](std::error_code const& failed, int number) {
+    if (failed || *self == nullptr) return;
+    (*self)->turn([&] {
+      state->number = number;
+      state->arrived.set();
+    });
+  });
+  auto const woken = co_await state->arrived.wait();
+  if (!woken) co_return fail(woken.error());
+  co_return state->number;
+}
+
+/// The beginning of a turn.
+KADORO_DECL void context::enter() {
+  auto const here = std::this_thread::get_id();
+  std::thread::id first;
+  if (thread_.load(std::memory_order_relaxed) != here && !thread_.compare_exchange_strong(first, here))
+    throw std::logic_error("kadoro: a context belongs to one thread, but its io_context is run by several");
+  if (in_turn_) throw std::logic_error("kadoro: the io_context is run from inside one of its own handlers");
+  in_turn_ = true;
+  now_ = time_point(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+/// The second half of a turn.
+KADORO_DECL void context::leave() {
+  for (int pass = 0; pass < limits::passes_per_turn && !ready_.empty(); ++pass) ready_.run_pass();
+  flush();
+}
+
+/// Makes sure that a turn will come.
+KADORO_DECL void context::turn_later() noexcept {
+  if (in_turn_ || turn_posted_) return;
+  turn_posted_ = true;
+  ::asio::post(loop_, [self = self_] {
+    if (*self == nullptr) return;
+    (*self)->turn([&] { (*self)->turn_posted_ = false; });
+  });
+}
+
+KADORO_DECL void context::flush_later(std::shared_ptr<detail::udp_state> port) {
+  unsent_.push_back(std::move(port));
+  turn_later();
+}
+
+/// What is sent from inside a flush (an answer to "unreachable") waits for the next turn.
+KADORO_DECL void context::flush() {
+  flushing_.swap(unsent_);
+  for (auto const& port : flushing_) port->flush();
+  flushing_.clear();
+}
+
+/// Sets asio's timer, unless it goes off early enough anyway: setting it costs a system call, and most timers of a
+/// network are deadlines that are disarmed and replaced by later ones.
+KADORO_DECL void context::set_timer() {
+  auto const next = wheel_.next_due();
+  if (!next) {
+    if (timer_set_) timer_.cancel();  // or it would keep the io_context at work
+    timer_set_ = false;
+    return;
+  }
+  if (timer_set_ && timer_due_ <= *next) return;
+  timer_set_ = true;
+  timer_due_ = *next;
+  timer_.expires_at(std::chrono::steady_clock::time_point(next->time_since_epoch()));
+  timer_.async_wait([self = self_](std::error_code const& failed) {
+    if (failed || *self == nullptr) return;
+    context& owner = **self;
+    owner.turn([&] {
+      owner.timer_set_ = false;
+      // Only here, and asio serves sockets before timers: after a stall, an answer that came in beats its deadline.
+      owner.wheel_.advance(owner.now_, [](coro::timer_node& node) { node.fire(); });
+    });
+  });
+}
+
+}  // namespace kadoro::inline KADORO_ABI::io::asio

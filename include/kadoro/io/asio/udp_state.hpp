@@ -1,0 +1,71 @@
+#pragma once
+
+#include <asio/posix/stream_descriptor.hpp>
+#include <memory>
+#include <utility>
+
+#include "kadoro/coro/scheduler.hpp"
+#include "kadoro/io/posix/send_queue.hpp"
+#include "kadoro/io/udp_port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::asio {
+
+class context;
+
+namespace detail {
+
+/// A UDP port on an asio loop. The handlers inside asio share it with the `port` that the program holds, so that either
+/// may go first.
+class udp_state final : public coro::list_node, public std::enable_shared_from_this<udp_state> {
+ public:
+  KADORO_DECL udp_state(context& owner, int descriptor);
+
+  KADORO_DECL void set_receiver(udp_port::receiver* to) noexcept;
+  KADORO_DECL void send(endpoint const& to, bytes_view data) noexcept;
+  endpoint local() const noexcept { return local_; }
+  udp_counters const& counters() const noexcept { return counters_; }
+
+  /// Hands the queue to the system.
+  KADORO_DECL void flush();
+
+  /// Sends what is queued, as far as the system takes it at once, and lets go of the socket. No callback afterwards.
+  KADORO_DECL void close() noexcept;
+
+ private:
+  KADORO_DECL void wait_readable();
+  KADORO_DECL void wait_writable();
+  KADORO_DECL void receive();
+  KADORO_DECL bool flush_some() noexcept;
+  KADORO_DECL void drain_errors();
+
+  context* owner_;  // null once closed
+  ::asio::posix::stream_descriptor descriptor_;
+  endpoint local_;
+  udp_port::receiver* receiver_ = nullptr;
+  udp_counters counters_;
+  posix::send_queue queue_;
+  bool flush_due_ = false;  // the owner will call `flush` at the end of its turn
+  bool reading_ = false;    // asio holds a handler for it
+  bool writing_ = false;    // asio holds a handler for it
+};
+
+/// What `open_udp` gives to the program.
+class port final : public udp_port {
+ public:
+  explicit port(std::shared_ptr<udp_state> state) noexcept : state_(std::move(state)) {}
+  ~port() override { state_->close(); }
+  void set_receiver(receiver* to) noexcept override { state_->set_receiver(to); }
+  void send(endpoint const& to, bytes_view data) noexcept override { state_->send(to, data); }
+  endpoint local() const noexcept override { return state_->local(); }
+  udp_counters const& counters() const noexcept override { return state_->counters(); }
+
+ private:
+  std::shared_ptr<udp_state> state_;
+};
+
+}  // namespace detail
+}  // namespace kadoro::inline KADORO_ABI::io::asio
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/asio/context.hpp"  // its end has the bodies
+#endif

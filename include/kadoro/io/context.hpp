@@ -1,0 +1,52 @@
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "kadoro/base/random.hpp"
+#include "kadoro/base/result.hpp"
+#include "kadoro/coro/scheduler.hpp"
+#include "kadoro/coro/task.hpp"
+#include "kadoro/io/udp_port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io {
+
+/// The seam between kadoro and the world: clock, ready queue, timers, UDP, signals, randomness. Virtual on purpose: a
+/// virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks its backend
+/// at run time. One context belongs to one thread; nothing in it may be touched from another.
+///
+/// Implementations: `io::asio::context` (real), `io::sim::context` (simulated). TCP and name resolution join here.
+class context : public coro::scheduler {
+ public:
+  virtual ~context() = default;
+
+  /// Keys come from here, and from nowhere else.
+  virtual random_source& random() noexcept = 0;
+
+  /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
+  virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
+
+  /// Completes with the number of the first of `signals` that arrives. One wait at a time. Cancellable.
+  virtual coro::task<result<int>> wait_signal(std::initializer_list<int> signals) = 0;
+
+  /// `asio`, `io_uring` or `sim`, for status and reports.
+  virtual std::string_view backend() const noexcept = 0;
+
+  /// Starts `work` on this context and owns it until it ends; an exception out of it is a programming error and ends
+  /// the program. Whatever has not ended when the context is destroyed is destroyed with it.
+  virtual void spawn(coro::task<void> work) = 0;
+
+  /// Drives the loop until `work` has completed, and returns or throws what it did. Not from inside the loop.
+  template <class T>
+  T run(coro::task<T> work);
+
+ protected:
+  /// Runs loop turns until `done` becomes true.
+  virtual void run_until(bool const& done) = 0;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io
+
+#include "kadoro/io/impl/context_run.hpp"

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kadoro/io/sim/context.hpp"
+#include "kadoro/io/sim/host_key.hpp"
+#include "kadoro/io/sim/port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::sim::detail {
+
+KADORO_DECL port::port(context& host, endpoint const& local)
+    : ready_node(&port::on_ready), host_(&host), world_(host.world_), local_(local) {
+  world_.ports_.emplace(host_key(local, local.port()), this);
+  host.ports_.push_back(this);
+}
+
+KADORO_DECL port::~port() {
+  if (destroyed_ != nullptr) *destroyed_ = true;
+  close();
+}
+
+KADORO_DECL void port::close() noexcept {
+  receiver_ = nullptr;
+  if (host_ == nullptr) return;
+  world_.ports_.erase(host_key(local_, local_.port()));
+  std::erase(host_->ports_, this);
+  host_ = nullptr;
+  unlink();
+  for (world::flight* const one : inbox_) world_.land(*one);
+  inbox_.clear();
+}
+
+KADORO_DECL void port::set_receiver(receiver* to) noexcept {
+  receiver_ = to;
+  if (to != nullptr && host_ != nullptr && !inbox_.empty()) host_->post(*this);
+}
+
+KADORO_DECL void port::send(endpoint const& to, bytes_view data) noexcept {
+  if (host_ == nullptr) return;
+  if (data.size() > max_datagram_bytes) {
+    ++counters_.truncated;
+    return;
+  }
+  if (to.is_v6() != local_.is_v6() || to.port() == 0 || to.is_unspecified()) {
+    ++counters_.dropped_by_system;
+    return;
+  }
+  // The bound of a real port, which empties its queue once per turn.
+  if (std::exchange(sending_step_, world_.steps_) != world_.steps_) sent_in_step_ = 0;
+  if (sent_in_step_ == max_queued_datagrams) {
+    ++counters_.dropped_queue_full;
+    return;
+  }
+  ++sent_in_step_;
+  ++counters_.sent;
+  counters_.sent_bytes += data.size();
+  if (host_->online()) world_.send(local_, to, data);
+}
+
+/// Takes over `one`, or returns false if the inbox is full.
+KADORO_DECL bool port::arrive(world::flight& one) {
+  if (inbox_.size() == max_queued_datagrams) return false;
+  inbox_.push_back(&one);
+  if (receiver_ != nullptr) host_->post(*this);
+  return true;
+}
+
+KADORO_DECL void port::deliver() {
+  world& in = world_;
+  std::vector<world::flight*> arrived;
+  arrived.swap(inbox_);
+  bool destroyed = false;
+  destroyed_ = &destroyed;
+  std::array<datagram, batch_capacity> batch;
+  std::size_t next = 0;
+  while (next < arrived.size() && !destroyed && receiver_ != nullptr) {
+    world::flight& head = *arrived[next];
+    if (head.hint) {
+      ++next;
+      receiver_->on_unreachable(head.from);
+      continue;
+    }
+    std::size_t size = 0;
+    for (; next < arrived.size() && size < batch.size() && !arrived[next]->hint; ++next) {
+      world::flight& one = *arrived[next];
+      ++counters_.received;
+      counters_.received_bytes += one.data.size();
+      batch[size++] = {one.from, one.data};
+    }
+    receiver_->on_datagrams({batch.data(), size});
+  }
+  for (std::size_t i = 0; i < next; ++i) in.land(*arrived[i]);
+  if (destroyed) {
+    for (std::size_t i = next; i < arrived.size(); ++i) in.land(*arrived[i]);
+    return;
+  }
+  destroyed_ = nullptr;
+  inbox_.insert(inbox_.begin(), arrived.begin() + static_cast<std::ptrdiff_t>(next), arrived.end());
+}
+
+}  // namespace kadoro::inline KADORO_ABI::io::sim::detail

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kadoro/coro/scheduler.hpp"
+#include "kadoro/io/sim/world.hpp"
+#include "kadoro/io/udp_port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::sim::detail {
+
+/// A UDP port of a simulated host. What arrives at one instant is delivered as one batch.
+class port final : public udp_port, private coro::ready_node {
+ public:
+  KADORO_DECL port(context& host, endpoint const& local);
+  KADORO_DECL ~port() override;
+
+  KADORO_DECL void set_receiver(receiver* to) noexcept override;
+  KADORO_DECL void send(endpoint const& to, bytes_view data) noexcept override;
+  endpoint local() const noexcept override { return local_; }
+  udp_counters const& counters() const noexcept override { return counters_; }
+
+  /// Off the network, for good.
+  KADORO_DECL void close() noexcept;
+
+ private:
+  friend class sim::world;
+  static constexpr std::size_t batch_capacity = 64;
+
+  KADORO_DECL bool arrive(world::flight& one);
+  KADORO_DECL void deliver();
+  static void on_ready(ready_node& node) { static_cast<port&>(node).deliver(); }
+
+  context* host_;  // null once closed
+  world& world_;
+  endpoint local_;
+  receiver* receiver_ = nullptr;
+  udp_counters counters_;
+  std::vector<world::flight*> inbox_;
+  std::uint64_t sending_step_ = 0;  // the step of the world in which ...
+  std::size_t sent_in_step_ = 0;    // ... so many were sent
+  bool* destroyed_ = nullptr;       // set while a receiver runs: it may destroy the port
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io::sim::detail
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/sim/context.hpp"  // its end has the bodies
+#endif

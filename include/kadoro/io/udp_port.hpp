@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kadoro/io/endpoint.hpp"
+
+namespace kadoro::inline KADORO_ABI::io {
+
+/// A datagram as it came in. `data` is valid during the callback only, and may be written to (decryption in place).
+struct datagram {
+  endpoint from;
+  bytes_span data;
+};
+
+/// Counters of one port; nothing is dropped without one.
+struct udp_counters {
+  std::uint64_t received = 0;
+  std::uint64_t received_bytes = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t dropped_queue_full = 0;  ///< `send` beyond the bound of the queue
+  std::uint64_t dropped_by_system = 0;   ///< the operating system refused the datagram for good
+  std::uint64_t truncated = 0;           ///< longer than `max_datagram_bytes`, dropped
+};
+
+inline constexpr std::size_t max_datagram_bytes = 2048;
+inline constexpr std::size_t max_queued_datagrams = 4096;
+
+/// An unconnected UDP port, as `io::context::open_udp` gives it: the seam itself. Programs use `udp_socket`.
+class udp_port {
+ public:
+  /// Receives what comes in, in batches, on the context's thread.
+  class receiver {
+   public:
+    /// Everything that one wake-up brought, in order.
+    virtual void on_datagrams(std::span<datagram> batch) = 0;
+    /// ICMP said that nobody listens at `to`. Forgeable: a hint for texts, never a reason to give up.
+    virtual void on_unreachable(endpoint const& to) = 0;
+
+   protected:
+    ~receiver() = default;
+  };
+
+  virtual ~udp_port() = default;
+
+  /// Starts delivery to `to` (or stops it, if null). `to` must outlive the port or a later call with null.
+  virtual void set_receiver(receiver* to) noexcept = 0;
+
+  /// Queues a copy; everything queued in one loop turn leaves in one flush. Beyond `max_queued_datagrams` it is
+  /// dropped and counted: UDP may lose datagrams anyway.
+  virtual void send(endpoint const& to, bytes_view data) noexcept = 0;
+
+  /// The bound address, with the real port.
+  virtual endpoint local() const noexcept = 0;
+  virtual udp_counters const& counters() const noexcept = 0;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io

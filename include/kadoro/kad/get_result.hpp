@@ -1,0 +1,79 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kadoro/coro/event.hpp"
+#include "kadoro/kad/record.hpp"
+#include "kadoro/kad/trace.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+/// How a get ended. Values to branch on, not texts to compare.
+enum class get_outcome : std::uint8_t {
+  found,           ///< at least one live record
+  not_found,       ///< peers answered, and none of them holds one (or its publisher has withdrawn it)
+  nobody_to_ask,   ///< no peer is known
+  refused,         ///< everybody who answered refused
+  timed_out,       ///< peers are known, nobody answered
+  only_invalid     ///< copies were seen, but expired or with wrong signatures
+};
+
+KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept;
+
+/// One publisher's record, as the answers had it.
+struct found_record {
+  record value;
+  duration remaining{};     ///< of its life, by the most generous honest holder
+  std::size_t holders = 0;  ///< how many of those asked hold this sequence, this node included
+};
+
+/// The answer to a get: records merged by the highest sequence of each publisher, and how sure that is.
+class get_result {
+ public:
+  struct state {
+    state(bytes_view key, time_point start) : steps("get", key, start) {}
+
+    get_outcome outcome = get_outcome::nobody_to_ask;
+    std::vector<found_record> records;    ///< live ones, by publisher
+    std::vector<found_record> withdrawn;  ///< tombstones: their publishers said that it is over
+    std::size_t answered = 0;
+    std::size_t refused = 0;
+    std::size_t unanswered = 0;
+    std::size_t needed = 1;
+    bool closed = false;      ///< the node closed before there was an answer
+    std::size_t invalid = 0;  ///< copies that expired or did not verify
+    std::string cause;        ///< of a refusal or a failure: who, and why
+    trace steps;
+    coro::event decided;
+    coro::event settled;
+  };
+
+  explicit get_result(std::shared_ptr<state> shared) noexcept : state_(std::move(shared)) {}
+
+  get_outcome outcome() const noexcept { return state_->outcome; }
+  bool found() const noexcept { return outcome() == get_outcome::found; }
+
+  /// Of every publisher the highest sequence among the answers, in the order of publishers.
+  std::vector<found_record> const& records() const noexcept { return state_->records; }
+  std::vector<found_record> const& withdrawn() const noexcept { return state_->withdrawn; }
+
+  std::size_t answered() const noexcept { return state_->answered; }  ///< peers that answered, not counting this node
+  /// Fewer answers than a majority would need: an older sequence is possible.
+  bool unconfirmed() const noexcept { return state_->answered < state_->needed; }
+  trace const& steps() const noexcept { return state_->steps; }
+
+  /// One sentence that tells the true cause.
+  KADORO_DECL std::string explain() const;
+
+ private:
+  std::shared_ptr<state> state_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/get_result.ipp"
+#endif

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "kadoro/kad/get_result.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept {
+  switch (outcome) {
+    case get_outcome::found: return "found";
+    case get_outcome::not_found: return "not found";
+    case get_outcome::nobody_to_ask: return "nobody to ask";
+    case get_outcome::refused: return "refused";
+    case get_outcome::timed_out: return "timed out";
+    case get_outcome::only_invalid: return "only invalid copies";
+  }
+  return "unknown outcome";
+}
+
+KADORO_DECL std::string get_result::explain() const {
+  auto const peers = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " peer" : " peers"); };
+  switch (outcome()) {
+    case get_outcome::found: {
+      std::size_t holders = 0;
+      for (found_record const& r : state_->records) holders = std::max(holders, r.holders);
+      std::string text = "found: " + std::to_string(state_->records.size()) +
+                         (state_->records.size() == 1 ? " publisher, " : " publishers, ") + std::to_string(holders) +
+                         (holders == 1 ? " holder among " : " holders among ") + peers(answered()) + " that answered";
+      return unconfirmed() ? text + " (unconfirmed: a newer sequence may exist)" : text;
+    }
+    case get_outcome::not_found:
+      if (!state_->withdrawn.empty()) return "withdrawn by its publisher; " + peers(answered()) + " asked";
+      return "not announced yet: " + peers(answered()) + " asked, none holds it";
+    case get_outcome::nobody_to_ask:
+      return "nobody to ask: this node knows no peer; give it a bootstrap address, or wait until one can be reached";
+    case get_outcome::refused: return "refused: " + state_->cause;
+    case get_outcome::timed_out: return "nobody reachable: " + state_->cause;
+    case get_outcome::only_invalid:
+      return "only copies that have expired or whose signature is wrong: " + std::to_string(state_->invalid) +
+             " seen at " + peers(answered());
+  }
+  return {};
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad

@@ -1,0 +1,163 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/lookup.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+inline lookup::candidate::candidate(lookup& of, peer_ref who, peer_ref by) noexcept
+    : timer_node([](timer_node& n) {
+        candidate& c = static_cast<candidate&>(n);
+        if (c.now != state::asked) return;
+        c.now = state::slow;
+        c.owner.progress_.set();
+      }),
+      owner(of),
+      peer(std::move(who)),
+      suggested_by(std::move(by)),
+      id(key::of(peer->id())) {}
+
+KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& transport, routing_table& table,
+                           transport::message_type type, bytes_view target, std::size_t width, trace& steps)
+    : scheduler_(scheduler),
+      transport_(transport),
+      table_(table),
+      type_(type),
+      target_(to_bytes(target)),
+      target_key_(key::of(target)),
+      width_(width),
+      steps_(steps) {}
+
+KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> seeds) {
+  if (table_.size() <= k) parallel_ = max_candidates;
+  std::vector<contact> known;
+  table_.closest(target_key_, k, known);
+  std::vector<peer_ref> start;
+  for (contact const& c : known) start.push_back(c.peer);
+  if (table_.size() < k) start.insert(start.end(), seeds.begin(), seeds.end());
+  bool const somebody_lives =
+      std::any_of(start.begin(), start.end(), [](peer_ref const& p) { return p->unanswered == 0; });
+  for (peer_ref const& p : start)
+    if (p->unanswered == 0 || !somebody_lives) add(p, peer_ref());
+}
+
+KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
+  if (candidates_.size() == max_candidates) return;
+  if (by && who->unanswered > 0) return;  // we know better than the one who suggests it
+  key const id = key::of(who->id());
+  auto const at = std::lower_bound(candidates_.begin(), candidates_.end(), id, [this](auto const& c, key const& wanted) {
+    return target_key_.closer(c->id, wanted);
+  });
+  if (at != candidates_.end() && (*at)->id == id) return;
+  if (!who->addresses().empty()) {
+    auto const where = who->addresses().front().where.udp_endpoint();
+    if (where && !where->is_private() && ++per_range_[where->range()] > max_per_range) return;
+  }
+  candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
+}
+
+KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {
+  std::vector<candidate const*> out;
+  for (auto const& c : candidates_) {
+    if (out.size() == n) break;
+    if (c->now != state::failed && c->now != state::refused) out.push_back(c.get());
+  }
+  return out;
+}
+
+KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
+  auto const race = closest(n);
+  return std::any_of(race.begin(), race.end(), [](candidate const* c) { return c->now == state::fresh; });
+}
+
+KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
+  auto busy = static_cast<std::size_t>(std::count_if(candidates_.begin(), candidates_.end(),
+                                                     [](auto const& c) { return c->now == state::asked; }));
+  std::size_t in_race = 0;
+  for (auto const& c : candidates_) {
+    if (in_race == width_ || busy >= parallel_) return;
+    if (c->now == state::failed || c->now == state::refused) continue;
+    ++in_race;
+    if (c->now != state::fresh) continue;
+    if (!asks.spawn(ask(*this, *c, sees))) return;
+    static constexpr duration unknown_patience = std::chrono::seconds(1);
+    c->now = state::asked;
+    scheduler_.arm(*c, scheduler_.now() + (c->peer->rtt.known() ? c->peer->rtt.timeout() : unknown_patience));
+    ++busy;
+  }
+}
+
+/// Nobody of the closest is still worth waiting for. Slow ones are not, once somebody has answered.
+KADORO_DECL bool lookup::finished() const {
+  std::size_t in_race = 0;
+  bool answered = false;
+  bool slow = false;
+  for (auto const& c : candidates_) {
+    if (in_race == width_ && !enough_) break;
+    if (c->now == state::asked) return false;
+    if (c->now == state::failed || c->now == state::refused) continue;
+    ++in_race;
+    if (c->now == state::fresh && !enough_) return false;
+    answered = answered || c->now == state::answered;
+    slow = slow || c->now == state::slow;
+  }
+  return answered || enough_ || !slow;
+}
+
+KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
+  coro::environment const environment = co_await coro::this_environment();
+  coro::scope asks(scheduler_, environment.cancel());
+  for (;;) {
+    progress_.reset();
+    if (!enough_) start_more(asks, sees);
+    if (finished()) break;
+    auto const progress = co_await progress_.wait();
+    if (!progress) break;
+  }
+  asks.request_cancel();
+  co_await asks.join();
+}
+
+KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees) {
+  std::optional<peer_id> by;
+  if (c.suggested_by) by = c.suggested_by->id();
+  std::size_t const step = l.steps_.asked(c.peer->id(), by, l.scheduler_.now());
+  std::size_t contacts = 0;
+  std::size_t records = 0;
+  transport::message request;
+  request.type = l.type_;
+  request.key = l.target_;
+  for (std::size_t page = 0; page < max_pages; ++page) {
+    auto const answer = co_await l.transport_.request(c.peer, request);
+    if (!answer || answer->refusal) {
+      bool const refused = answer.has_value();
+      c.now = refused ? state::refused : state::failed;
+      if (refused) c.refusal = answer->refusal;
+      c.why = refused ? make_error_code(*answer->refusal).message() : answer.error().message();
+      l.scheduler_.disarm(c);
+      l.steps_.failed(step, c.why);
+      sees.on_loss(c);
+      l.progress_.set();
+      co_return;
+    }
+    contacts += answer->contacts.size();
+    records += answer->records.size();
+    for (peer_ref const& contact : answer->contacts) l.add(contact, c.peer);
+    if (sees.on_answer(c, *answer)) l.enough_ = true;
+    bool const more_records = answer->records_cursor > request.records_cursor;
+    bool const more_contacts = !l.enough_ && answer->contacts_cursor > request.contacts_cursor;
+    if (!more_records && !more_contacts) break;
+    request.records_cursor = more_records ? answer->records_cursor : ~std::uint32_t{0};
+    request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
+  }
+  l.scheduler_.disarm(c);
+  c.now = state::answered;
+  if (sees.on_answered(c)) l.enough_ = true;
+  std::string text = std::to_string(contacts) + " contacts";
+  if (l.type_ == transport::message_type::get_value) text = std::to_string(records) + " records, " + text;
+  l.steps_.answered(step, text, l.scheduler_.now());
+  l.progress_.set();
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdio>
+
+#include "kadoro/kad/node.hpp"
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+KADORO_DECL result<std::unique_ptr<node>> node::open(io::context& context, crypto::identity const& self,
+                                                     node_options const& options) {
+  auto core = detail::node_core::open(context, self, options);
+  if (!core) return fail(core.error());
+  return std::unique_ptr<node>(new node(std::move(*core)));
+}
+
+KADORO_DECL node::~node() {
+  if (core_->closed()) return;
+  std::fprintf(stderr, "kadoro: node %s destroyed while open; it leaves without waiting\n",
+               core_->id_.to_string().c_str());
+  core_->close_behind();
+}
+
+// The views are copied here, before anything can suspend.
+KADORO_DECL coro::task<result<put_receipt>> node::put(bytes_view key, bytes_view value, put_options how) {
+  return core_->put(to_bytes(key), to_bytes(value), how, 0);
+}
+
+KADORO_DECL coro::task<result<put_receipt>> node::withdraw(bytes_view key, put_options how) {
+  return core_->put(to_bytes(key), kadoro::bytes(), how, record::flag_tombstone);
+}
+
+KADORO_DECL coro::task<result<get_result>> node::get(bytes_view key, get_options how) {
+  return core_->get(to_bytes(key), how);
+}
+
+KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
+KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
+KADORO_DECL coro::task<void> node::close() { return core_->close(); }
+
+KADORO_DECL peer_id const& node::id() const noexcept { return core_->id_; }
+KADORO_DECL peer_mode node::mode() const noexcept { return core_->options_.mode; }
+KADORO_DECL std::size_t node::replicas() const noexcept { return core_->options_.replicas; }
+KADORO_DECL std::vector<multiaddr> node::addresses() const { return core_->transport_->listen_addresses(); }
+KADORO_DECL io::context& node::context() const noexcept { return core_->context_; }
+KADORO_DECL routing_table const& node::table() const noexcept { return core_->table_; }
+KADORO_DECL record_store& node::store() noexcept { return core_->store_; }
+KADORO_DECL peer_ref node::peer_of(peer_id const& id) { return core_->book_.intern(id); }
+
+KADORO_DECL std::size_t node::servers() const noexcept {
+  std::size_t n = 0;
+  core_->table_.for_each([&n](contact const& c) { n += c.peer->unanswered == 0 ? 1u : 0u; });
+  return n;
+}
+
+KADORO_DECL std::string node::counters_text() const {
+  auto const& c = core_->transport_->counts();
+  std::string text = "sessions=" + std::to_string(core_->transport_->sessions()) +
+                     " requests_sent=" + std::to_string(c.requests_sent) +
+                     " retransmissions=" + std::to_string(c.retransmissions) +
+                     " requests_received=" + std::to_string(c.requests_received) +
+                     " requests_failed=" + std::to_string(c.requests_failed);
+  for (std::size_t i = 0; i < c.dropped.size(); ++i) {
+    if (c.dropped[i].count == 0) continue;
+    std::string name(to_string(static_cast<transport::datagram::drop>(i)));
+    std::replace(name.begin(), name.end(), ' ', '_');
+    text += " dropped_" + name + "=" + std::to_string(c.dropped[i].count) + "(last:" +
+            c.dropped[i].last_from.to_string() + ")";
+  }
+  return text;
+}
+
+KADORO_DECL void node::add_observer(node_observer& who) { core_->observers_.push_back(&who); }
+KADORO_DECL void node::remove_observer(node_observer& who) noexcept { std::erase(core_->observers_, &who); }
+
+}  // namespace kadoro::inline KADORO_ABI::kad

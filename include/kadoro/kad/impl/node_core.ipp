@@ -1,0 +1,80 @@
+#pragma once
+
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+inline node_core::node_core(io::context& context, crypto::identity const& self, node_options const& options)
+    : context_(context),
+      self_(self),
+      id_(peer_id::of_ed25519(self.public_key())),
+      options_(options),
+      table_(id_, options.table),
+      store_(options.store, verified_),
+      jobs_(context) {}
+
+KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& context, crypto::identity const& self,
+                                                               node_options const& options) {
+  if (options.replicas == 0 || options.replicas > options.table.k)
+    return fail(errc::invalid_argument, "replicas " + std::to_string(options.replicas) + ": must be 1 to " +
+                                            std::to_string(options.table.k));
+  std::shared_ptr<node_core> core(new node_core(context, self, options));
+  for (multiaddr const& where : options.bootstrap) {
+    auto const who = where.peer();
+    if (!who || !where.is_datagram())
+      return fail(errc::invalid_argument, "bootstrap address " + where.to_string() +
+                                              ": must look like /ip4/1.2.3.4/udp/4001/kadoro/p2p/12D3Koo...");
+    if (*who == core->id_) continue;  // a list of seeds may well name this node
+    peer_ref const seed = core->book_.intern(*who);
+    seed->add_address(where.without_peer(), false);
+    if (std::find(core->seeds_.begin(), core->seeds_.end(), seed) == core->seeds_.end()) core->seeds_.push_back(seed);
+  }
+  if (options.storage != nullptr) {
+    auto sequences = sequencer::open(*options.storage, options.sequence_blob);
+    if (!sequences) return fail(sequences.error());
+    core->sequences_ = std::move(*sequences);
+  }
+  transport::datagram::options how;
+  how.listen = options.listen;
+  how.mode = options.mode;
+  how.swarm_key = options.swarm_key;
+  auto transport = transport::datagram::datagram_transport::open(context, core->book_, self, how);
+  if (!transport) return fail(transport.error());
+  core->transport_ = std::move(*transport);
+  core->transport_->set_handler(core.get());
+  core->next_refresh_ = context.now() + std::chrono::minutes(10);
+  core->arm_tick();
+  return core;
+}
+
+KADORO_DECL node_core::~node_core() {
+  if (transport_) transport_->set_handler(nullptr);
+}
+
+KADORO_DECL coro::task<void> node_core::close() {
+  auto const alive = shared_from_this();
+  if (!closed_) {
+    closed_ = true;
+    context_.disarm(tick_);
+    context_.disarm(verify_);
+    jobs_.request_cancel();
+    co_await transport_->close();
+    co_await jobs_.join();
+  }
+}
+
+KADORO_DECL void node_core::close_behind() {
+  observers_.clear();
+  context_.spawn(close());
+}
+
+KADORO_DECL coro::task<result<void>> node_core::ping(peer_ref to) {
+  transport::message request;
+  request.type = transport::message_type::ping;
+  auto const answer = co_await transport_->request(std::move(to), request);
+  if (!answer) co_return fail(answer.error());
+  if (answer->refusal) co_return fail(*answer->refusal);
+  co_return result<void>();
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+/// Merges answers by the highest sequence of each publisher, and knows when they are enough.
+class node_core::get_collector final : public lookup::visitor {
+ public:
+  get_collector(node_core& core, get_options how, bytes_view wanted, std::shared_ptr<get_result::state> state)
+      : core_(core), how_(how), key_(wanted), state_(std::move(state)) {}
+  get_collector(get_collector const&) = delete;
+  get_collector& operator=(get_collector const&) = delete;
+
+  /// However a get ends, whoever waits for it hears so.
+  ~get_collector() {
+    seek_ = nullptr;  // it may be gone already
+    decide();
+    state_->settled.set();
+  }
+
+  void watch(lookup const& seek) noexcept { seek_ = &seek; }
+
+  /// What this node holds itself. True if that is an answer already.
+  bool take_local() {
+    std::vector<record_store::held> held;
+    core_.store_.get(key_, core_.context_.now(), held);
+    for (record_store::held const& h : held) take(*h.value, h.remaining);
+    return !how_.quorum && any_live();
+  }
+
+  bool on_answer(lookup::candidate const& from, transport::message const& answer) override {
+    auto& said = answers_[from.peer->id()];
+    for (wire::record const& w : answer.records) {
+      auto what = from_wire(w, key_);
+      bool const good = what && equal(what->key, key_) && w.remaining_ms > 0 && core_.verified_.verify(*what);
+      if (!good) {
+        ++state_->invalid;
+        continue;
+      }
+      duration const remaining = std::min<duration>(std::chrono::milliseconds(w.remaining_ms), what->lifetime_max);
+      said[what->publisher] = what->sequence;
+      take(std::move(*what), remaining);
+    }
+    if (how_.quorum || !any_live()) return false;
+    decide();
+    return true;
+  }
+
+  bool on_answered(lookup::candidate const&) override {
+    ++state_->answered;
+    if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
+    auto const closest = seek_->closest(core_.options_.replicas);
+    auto const heard = std::count_if(closest.begin(), closest.end(), [](lookup::candidate const* c) {
+      return c->now == lookup::state::answered;
+    });
+    if (static_cast<std::size_t>(heard) < how_.quorum->needed(closest.size()) || best_.empty()) return false;
+    decide();
+    return true;
+  }
+
+  void on_loss(lookup::candidate const& who) override {
+    ++(who.now == lookup::state::refused ? state_->refused : state_->unanswered);
+    state_->cause = who.now == lookup::state::refused ? who.peer->id().to_string() + " " + who.why : who.why;
+  }
+
+  /// From now on the result does not change any more, whatever else comes in.
+  void decide() {
+    if (state_->decided.is_set()) return;
+    state_->closed = core_.closed_;
+    std::size_t const population = seek_ == nullptr ? 0 : seek_->closest(core_.options_.replicas).size();
+    state_->needed = (how_.quorum ? *how_.quorum : quorum::majority()).needed(population);
+    for (auto const& [publisher, found] : best_)
+      (found.value.tombstone() ? state_->withdrawn : state_->records).push_back(found);
+    if (!state_->records.empty())
+      state_->outcome = get_outcome::found;
+    else if (state_->invalid > 0 && state_->withdrawn.empty())
+      state_->outcome = get_outcome::only_invalid;
+    else if (state_->answered > 0 || !state_->withdrawn.empty())
+      state_->outcome = get_outcome::not_found;
+    else if (state_->refused > 0)
+      state_->outcome = get_outcome::refused;
+    else
+      state_->outcome = state_->unanswered > 0 ? get_outcome::timed_out : get_outcome::nobody_to_ask;
+    state_->decided.set();
+  }
+
+  std::map<peer_id, found_record> const& best() const noexcept { return best_; }
+  std::map<peer_id, std::map<peer_id, std::uint64_t>> const& answers() const noexcept { return answers_; }
+  bool wants_all_replicas() const noexcept { return how_.quorum.has_value(); }
+
+ private:
+  bool any_live() const {
+    return std::any_of(best_.begin(), best_.end(), [](auto const& b) { return !b.second.value.tombstone(); });
+  }
+
+  void take(record what, duration remaining) {
+    found_record& best = best_[what.publisher];
+    bool const first = best.holders == 0;
+    if (!first && what.sequence < best.value.sequence) return;
+    if (first || what.sequence > best.value.sequence) {
+      best.value = std::move(what);
+      best.remaining = remaining;
+      best.holders = 0;
+    }
+    best.remaining = std::max(best.remaining, remaining);
+    ++best.holders;
+  }
+
+  node_core& core_;
+  get_options how_;
+  bytes_view key_;
+  std::shared_ptr<get_result::state> state_;
+  lookup const* seek_ = nullptr;
+  std::map<peer_id, found_record> best_;                                 // by publisher
+  std::map<peer_id, std::map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
+};
+
+KADORO_DECL coro::task<result<get_result>> node_core::get(kadoro::bytes key, get_options how) {
+  if (closed_) co_return fail(errc::closed, "get of " + printable(key) + ": this node is closed");
+  if (key.empty() || key.size() > record::max_key_bytes)
+    co_return fail(errc::invalid_argument, "get: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
+                                               std::to_string(record::max_key_bytes) + " are allowed");
+  auto const state = std::make_shared<get_result::state>(key, context_.now());
+  if (!jobs_.spawn(get_job(*this, std::move(key), how, true, state)))
+    co_return fail(errc::queue_full, "get: too many operations under way");
+  auto const decided = co_await state->decided.wait();
+  if (!decided) co_return fail(decided.error());
+  if (state->closed) co_return fail(errc::closed, "get: this node was closed");
+  co_return get_result(state);
+}
+
+/// Goes on behind the caller's back after the result is decided: late answers show which holders lag.
+KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
+                                                std::shared_ptr<get_result::state> state) {
+  get_collector collector(core, how, key, state);
+  if (local && collector.take_local()) {
+    state->steps.finish("held by this node", core.context_.now());
+    co_return;
+  }
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::get_value, key, core.k(),
+              state->steps);
+  collector.watch(seek);
+  seek.start_from(core.k(), core.seeds_);
+  co_await seek.run(collector);
+  collector.decide();
+  state->steps.finish(get_result(state).explain(), core.context_.now());
+  co_await repair(core, collector, seek);
+}
+
+/// Holders that lag get the newest sequence; with a quorum, so do replicas that lack the record.
+KADORO_DECL coro::task<void> node_core::repair(node_core& core, get_collector const& seen, lookup const& seek) {
+  static constexpr std::size_t max_repairs = 8;
+  static constexpr duration worth_it = std::chrono::seconds(1);
+  std::size_t repaired = 0;
+  for (lookup::candidate const* c : seek.closest(core.options_.replicas)) {
+    auto const said = seen.answers().find(c->peer->id());
+    if (c->now != lookup::state::answered || said == seen.answers().end()) continue;
+    for (auto const& [publisher, best] : seen.best()) {
+      auto const holds = said->second.find(publisher);
+      bool const lacks = holds == said->second.end() && seen.wants_all_replicas() && publisher != c->peer->id();
+      bool const lags = holds != said->second.end() && holds->second < best.value.sequence;
+      if ((!lacks && !lags) || best.remaining < worth_it || ++repaired > max_repairs) continue;
+      transport::message request;
+      request.type = transport::message_type::replicate;
+      request.key = best.value.key;
+      request.record = to_wire(best.value, to_wire_ms(best.remaining), false);
+      auto const answer = co_await core.transport_->request(c->peer, request);
+      if (!answer) break;
+    }
+  }
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

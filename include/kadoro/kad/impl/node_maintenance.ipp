@@ -1,0 +1,264 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+// ---- joining --------------------------------------------------------------------------------------------------------
+
+/// Looks for this node's own id until a round brings nobody new: whoever starts at the same moment is found too.
+KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
+  static constexpr int max_rounds = 4;
+  core.settling_ = true;
+  for (int round = 0; round < max_rounds && !core.closed_; ++round) {
+    std::size_t const before = core.table_.size();
+    co_await find_job(core, to_bytes(core.id_.bytes()));
+    if (core.table_.size() == before) break;
+  }
+  core.settling_ = false;
+}
+
+KADORO_DECL coro::task<result<void>> node_core::join() {
+  if (closed_) co_return fail(errc::closed, "join: this node is closed");
+  auto const state = std::make_shared<join_state>();
+  if (!jobs_.spawn(join_job(*this, state))) co_return fail(errc::queue_full, "join: too many operations under way");
+  auto const done = co_await state->done.wait();
+  if (!done) co_return fail(done.error());
+  co_return state->outcome;
+}
+
+KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_ptr<join_state> state) {
+  trace steps("find_node", core.id_.bytes(), core.context_.now());
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, core.id_.bytes(),
+              core.k(), steps);
+  seek.start_from(core.k(), core.seeds_);
+  silent_visitor nothing;
+  co_await seek.run(nothing);
+  if (!core.settling_ && !core.closed_) core.jobs_.spawn(settle_in(core));
+
+  errc code = core.closed_ ? errc::closed : seek.candidates().empty() ? errc::unreachable : errc::no_answer;
+  std::string why = core.closed_                   ? "join: this node was closed"
+                    : seek.candidates().empty() ? "join: no bootstrap address, and no peer is known"
+                                                   : "";
+  bool answered = false;
+  for (auto const& c : seek.candidates()) {
+    answered = answered || c->now == lookup::state::answered;
+    if (c->refusal) code = *c->refusal;
+    why += (why.empty() ? "join: " : "; ") + (c->refusal ? c->peer->id().to_string() + " " + c->why : c->why);
+  }
+  if (!answered) state->outcome = fail(code, std::move(why));
+  state->done.set();
+}
+
+KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes target) {
+  trace steps("find_node", target, core.context_.now());
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
+              steps);
+  seek.start_from(core.k(), core.seeds_);
+  silent_visitor nothing;
+  co_await seek.run(nothing);
+  core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
+}
+
+// ---- timers ---------------------------------------------------------------------------------------------------------
+
+/// Once a second, or when the next renewal is due.
+KADORO_DECL void node_core::arm_tick() {
+  if (closed_) return;
+  time_point due = context_.now() + std::chrono::seconds(1);
+  for (auto const& [key, p] : publications_)
+    if (!p.busy) due = std::min(due, std::max(p.next_renewal, context_.now() + std::chrono::milliseconds(10)));
+  context_.arm(tick_, due);
+}
+
+KADORO_DECL void node_core::tick() {
+  time_point const now = context_.now();
+  store_.expire(now);
+  renew_due(now);
+  probe(now);
+  refresh(now);
+  arm_tick();
+}
+
+/// Keeps an eye on seeds that are missing and contacts that failed, at growing intervals, so that one that comes back
+/// is found again.
+KADORO_DECL void node_core::probe(time_point now) {
+  static constexpr duration shortest = std::chrono::seconds(1);
+  static constexpr duration longest = std::chrono::seconds(8);
+  static constexpr std::size_t max_pings = 8;
+  if (now < next_probe_ && probe_interval_ != duration::zero()) return;
+  probe_interval_ = std::clamp(2 * probe_interval_, shortest, longest);
+  next_probe_ = now + probe_interval_;
+  std::vector<peer_ref> missing;
+  for (peer_ref const& seed : seeds_)
+    if (!table_.contains(seed) && seed->mode != peer_mode::client) missing.push_back(seed);
+  table_.for_each([&missing](contact const& c) {
+    if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
+  });
+  for (peer_ref const& p : missing) jobs_.spawn(ping_job(*this, p));
+  if (table_.size() < 3 && table_.size() + seeds_.size() > 0 && !settling_) jobs_.spawn(settle_in(*this));
+}
+
+KADORO_DECL coro::task<void> node_core::ping_job(node_core& core, peer_ref to) {
+  auto const alive = co_await core.ping(to);
+  if (alive) core.table_.on_alive(to, core.context_.now());
+}
+
+/// A full bucket keeps its oldest contact if that still answers.
+KADORO_DECL coro::task<void> node_core::evict_job(node_core& core, peer_ref oldest, peer_ref newcomer) {
+  auto const alive = co_await core.ping(oldest);
+  if (alive)
+    core.table_.on_alive(oldest, core.context_.now());
+  else
+    core.table_.insert(newcomer, core.context_.now());  // the silence has removed the oldest
+}
+
+/// Looks through buckets that no lookup has touched for long. What is looked for is a pre-image, so it takes some
+/// hashing; buckets too deep for that are those of our own neighbourhood, where the lookup of our own id goes.
+KADORO_DECL void node_core::refresh(time_point now) {
+  static constexpr duration interval = std::chrono::minutes(10);
+  static constexpr int deepest = 10;
+  if (now < next_refresh_) return;
+  next_refresh_ = now + interval / 10;
+  bool neighbourhood = false;
+  for (int const bucket : table_.buckets_to_refresh(now, interval)) {
+    if (bucket > deepest) {
+      neighbourhood = true;
+      table_.touch(bucket, now);
+      continue;
+    }
+    kadoro::bytes target(32);
+    for (int tries = 0; tries < 1 << (deepest + 3); ++tries) {
+      context_.random().fill(target);
+      if (table_.bucket_of(key::of(target)) == bucket) break;
+    }
+    jobs_.spawn(find_job(*this, std::move(target)));
+  }
+  if (neighbourhood) jobs_.spawn(find_job(*this, to_bytes(id_.bytes())));
+}
+
+// ---- keeping records alive ------------------------------------------------------------------------------------------
+
+KADORO_DECL void node_core::renew_due(time_point now) {
+  static constexpr std::size_t max_renewals = 64;
+  for (auto& [key, p] : publications_) {
+    if (renewals_ >= max_renewals) return;
+    if (p.busy || p.next_renewal > now) continue;
+    p.busy = jobs_.spawn(renew_job(*this, key));
+    if (p.busy) ++renewals_;
+  }
+}
+
+class node_core::renewal_guard {
+ public:
+  renewal_guard(node_core& core, kadoro::bytes key) noexcept : core_(core), key_(std::move(key)) {}
+  renewal_guard(renewal_guard const&) = delete;
+  renewal_guard& operator=(renewal_guard const&) = delete;
+  ~renewal_guard() {
+    --core_.renewals_;
+    core_.end_publishing(key_);
+  }
+
+ private:
+  node_core& core_;
+  kadoro::bytes key_;
+};
+
+/// After a fresh lookup: who has the record is asked to renew it, who has not gets it.
+KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes key) {
+  renewal_guard const guard(core, key);
+  auto at = core.publications_.find(key);
+  if (at == core.publications_.end()) co_return;
+  record const what = at->second.what;
+  put_options const how = at->second.how;
+  at->second.next_renewal = core.context_.now() + how.lifetime / 2;
+  core.store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, core.context_.now());
+
+  trace steps("renew", key, core.context_.now());
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
+              core.options_.replicas, steps);
+  seek.start_from(core.k(), core.seeds_);
+  silent_visitor nothing;
+  co_await seek.run(nothing);
+
+  std::uint64_t newer = 0;
+  coro::environment const environment = co_await coro::this_environment();
+  coro::scope stores(core.context_, environment.cancel());
+  for (peer_ref const& p : core.replica_set(seek)) {
+    at = core.publications_.find(key);
+    bool const holds = at != core.publications_.end() && at->second.holders.contains(p->id());
+    stores.spawn(renew_at(core, what, p, holds, newer));
+  }
+  co_await stores.join();
+
+  at = core.publications_.find(key);
+  if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;
+  if (newer >= what.sequence) {  // somebody remembers more of us than we do: say it again, louder
+    core.sequences_.adopt(newer);
+    auto again = core.next_record(key, what.value, how, what.flags);
+    if (!again) co_return;
+    core.publish(*again, how);
+    at = core.publications_.find(key);
+  }
+  // A record that nobody holds is tried again soon.
+  if (at->second.holders.empty()) at->second.next_renewal = core.context_.now() + std::chrono::seconds(1);
+}
+
+KADORO_DECL coro::task<void> node_core::renew_at(node_core& core, record const& what, peer_ref to, bool renew,
+                                                 std::uint64_t& newer) {
+  store_answer const said = co_await store_at(core, what, std::move(to), renew);
+  newer = std::max(newer, said.newer);
+}
+
+// ---- handing on -----------------------------------------------------------------------------------------------------
+
+/// Whether the newcomer is among the r closest to `where` that we know.
+KADORO_DECL bool node_core::belongs_to(key const& where, peer_ref const& newcomer) const {
+  std::vector<contact> known;
+  table_.closest(where, options_.replicas, known);
+  return std::any_of(known.begin(), known.end(), [&newcomer](contact const& c) { return c.peer == newcomer; });
+}
+
+/// Whether nobody else that we know is closer to `where`: one holder hands a record on, not all of them.
+KADORO_DECL bool node_core::in_charge_of(key const& where, peer_ref const& newcomer) const {
+  std::vector<contact> known;
+  table_.closest(where, 2, known);
+  for (contact const& c : known)
+    if (c.peer != newcomer && where.closer(c.id, table_.self())) return false;
+  return true;
+}
+
+/// A server came in that is closer to some of our records than others that hold them: it gets a copy of each, with what
+/// remains of its life, and our own records whole.
+KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to) {
+  std::vector<record> own;
+  for (auto const& [key, p] : core.publications_)
+    if (!p.holders.contains(to->id()) && !p.busy && core.belongs_to(kad::key::of(key), to)) own.push_back(p.what);
+  for (record const& what : own) {
+    auto const said = co_await store_at(core, what, to, false);
+    if (said.now == replica::state::no_answer) co_return;
+  }
+
+  std::vector<std::pair<kadoro::bytes, peer_id>> theirs;
+  core.store_.for_each(core.context_.now(), [&core, &to, &theirs](record_store::held const& h) {
+    kad::key const where = kad::key::of(h.value->key);
+    if (h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
+    if (core.belongs_to(where, to) && core.in_charge_of(where, to))
+      theirs.emplace_back(h.value->key, h.value->publisher);
+  });
+  for (auto const& [key, publisher] : theirs) {
+    auto const held = core.store_.find(key, publisher, core.context_.now());
+    if (!held) continue;
+    record const what = *held->value;
+    transport::message request;
+    request.type = transport::message_type::replicate;
+    request.key = what.key;
+    request.record = to_wire(what, std::max(1u, to_wire_ms(held->remaining)), false);
+    auto const answer = co_await core.transport_->request(to, request);
+    if (!answer) co_return;
+  }
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

@@ -1,0 +1,242 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+/// For lookups of which only the candidates matter.
+class silent_visitor final : public lookup::visitor {
+  bool on_answer(lookup::candidate const&, transport::message const&) override { return false; }
+};
+
+/// However a put ends, whoever waits for it hears so.
+class node_core::put_guard {
+ public:
+  put_guard(node_core& core, kadoro::bytes key, std::shared_ptr<put_receipt::state> state) noexcept
+      : core_(core), key_(std::move(key)), state_(std::move(state)) {}
+  put_guard(put_guard const&) = delete;
+  put_guard& operator=(put_guard const&) = delete;
+  ~put_guard() {
+    for (replica& r : state_->replicas) {
+      if (r.now != replica::state::asked) continue;
+      r.now = replica::state::no_answer;
+      r.why = r.peer.to_string() + ": this node closed before it answered";
+    }
+    state_->decided.set();
+    state_->settled.set();
+    core_.end_publishing(key_);
+  }
+
+ private:
+  node_core& core_;
+  kadoro::bytes key_;
+  std::shared_ptr<put_receipt::state> state_;
+};
+
+KADORO_DECL result<record> node_core::next_record(bytes_view key, bytes_view value, put_options how,
+                                                  std::uint32_t flags) {
+  auto const sequence = sequences_.next();
+  if (!sequence) return fail(sequence.error());
+  return record::make(self_, key, *sequence, how.lifetime, flags, value);
+}
+
+/// Takes a record under this node's care: a tombstone is kept until its life ends, but not renewed.
+KADORO_DECL void node_core::publish(record const& what, put_options how) {
+  time_point const now = context_.now();
+  store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, now);
+  if (what.tombstone()) {
+    publications_.erase(what.key);
+    return;
+  }
+  publication& p = publications_[what.key];
+  p.what = what;
+  p.how = how;
+  p.holders.clear();
+  p.put_at = now;
+  p.busy = true;
+  duration const half = what.lifetime_max / 2;
+  p.next_renewal = now + half - duration(static_cast<duration::rep>(context_.random().below(
+                                    static_cast<std::uint64_t>(half.count() / 10 + 1))));
+  if (!tick_.armed() || p.next_renewal < tick_.due()) context_.arm(tick_, p.next_renewal);
+}
+
+/// The job that stored `key` has ended. Whoever came in while it ran, and belongs to the closest, gets the record too.
+KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
+  auto const at = publications_.find(key);
+  if (at == publications_.end() || closed_) return;
+  at->second.busy = false;
+  std::vector<contact> closest;
+  table_.closest(key::of(key), options_.replicas, closest);
+  for (contact const& c : closest)
+    if (!at->second.holders.contains(c.peer->id()) && c.peer->unanswered == 0 && c.last_seen >= at->second.put_at)
+      jobs_.spawn(hand_on_job(*this, c.peer));
+}
+
+KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, bool holds) {
+  auto const at = publications_.find(what.key);
+  if (at == publications_.end() || at->second.what.sequence != what.sequence) return;
+  if (holds)
+    at->second.holders.insert(who);
+  else
+    at->second.holders.erase(who);
+}
+
+/// R: the r closest known and not proven dead, answered or not. If that is nobody, those who refused, so that the
+/// receipt can say who.
+KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
+  std::vector<peer_ref> set;
+  for (lookup::candidate const* c : seek.closest(options_.replicas)) set.push_back(c->peer);
+  return set;
+}
+
+KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, kadoro::bytes value, put_options how,
+                                                           std::uint32_t flags) {
+  if (closed_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
+  if (key.empty() || key.size() > record::max_key_bytes)
+    co_return fail(key.empty() ? errc::invalid_argument : errc::too_large,
+                   "put: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
+                       std::to_string(record::max_key_bytes) + " are allowed");
+  if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
+    co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
+  auto what = next_record(key, value, how, flags);
+  if (!what) co_return fail(what.error());
+  transport::message whole;
+  whole.type = transport::message_type::put_value;
+  whole.key = what->key;
+  whole.record = to_wire(*what, ~std::uint32_t{0}, false);
+  kadoro::bytes room(transport::datagram::max_message_bytes);
+  auto const fits = transport::datagram::encode_request(whole, room);
+  if (!fits)
+    co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
+                                        " bytes of value: " + fits.error().message());
+
+  auto const state = std::make_shared<put_receipt::state>(key, context_.now());
+  state->sequence = what->sequence;
+  state->replicas_wanted = options_.replicas;
+  publish(*what, how);
+  if (!jobs_.spawn(put_job(*this, std::move(*what), how, state)))
+    co_return fail(errc::queue_full, "put of " + printable(key) + ": too many operations under way");
+  auto const decided = co_await state->decided.wait();
+  if (!decided) co_return fail(decided.error());
+  co_return put_receipt(state);
+}
+
+/// Finds the replica set, stores on it, once more with a higher sequence if somebody remembers one, and reads back.
+KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, put_options how,
+                                                std::shared_ptr<put_receipt::state> state) {
+  put_guard const guard(core, what.key, state);
+  coro::environment const environment = co_await coro::this_environment();
+  silent_visitor nothing;
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key,
+              core.options_.replicas, state->steps);
+  seek.start_from(core.k(), core.seeds_);
+  co_await seek.run(nothing);
+
+  std::vector<peer_ref> const set = core.replica_set(seek);
+  for (peer_ref const& p : set) {
+    replica r;
+    r.peer = p->id();
+    state->replicas.push_back(std::move(r));
+  }
+  if (set.empty()) {
+    for (auto const& c : seek.candidates()) {
+      replica r;
+      r.peer = c->peer->id();
+      r.now = c->now == lookup::state::refused ? replica::state::refused : replica::state::no_answer;
+      r.refusal = c->refusal;
+      r.why = c->why;
+      state->replicas.push_back(std::move(r));
+    }
+    if (state->replicas.empty())
+      state->failure = error(errc::unreachable,
+                             "no peer is known; the record is kept here and pushed as soon as one appears");
+  }
+  state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
+
+  std::uint64_t newer = 0;
+  for (int round = 0; round < 2 && !set.empty(); ++round) {
+    coro::scope stores(core.context_, environment.cancel());
+    for (std::size_t i = 0; i < set.size(); ++i)
+      stores.spawn(store_replica(core, what, i, state, newer, round == 1));
+    co_await stores.join();
+    if (newer < what.sequence || environment.cancel().requested()) break;
+    core.sequences_.adopt(newer);
+    auto again = core.next_record(what.key, what.value, how, what.flags);
+    if (!again) break;
+    what = std::move(*again);
+    state->sequence = what.sequence;
+    for (replica& r : state->replicas) r.now = replica::state::asked;
+    core.publish(what, how);
+  }
+  state->steps.finish(put_receipt(state).explain(), core.context_.now());
+  state->decided.set();
+
+  if (how.read_back && put_receipt(state).stored() > 0) {
+    state->reading = put_receipt::read_back::under_way;
+    auto const got = std::make_shared<get_result::state>(what.key, core.context_.now());
+    co_await get_job(core, what.key, get_options(), false, got);
+    bool const found = std::any_of(got->records.begin(), got->records.end(), [&what](found_record const& r) {
+      return r.value.publisher == what.publisher && r.value.sequence == what.sequence;
+    });
+    state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
+  }
+}
+
+/// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.
+KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record const& what, std::size_t index,
+                                                      std::shared_ptr<put_receipt::state> state,
+                                                      std::uint64_t& newer, bool last_round) {
+  peer_ref const to = core.book_.intern(state->replicas[index].peer);
+  store_answer answer = co_await store_at(core, what, to, false);
+  if (answer.newer >= what.sequence && !last_round) {
+    newer = std::max(newer, answer.newer);
+    co_return;
+  }
+  replica& r = state->replicas[index];
+  r.now = answer.now;
+  r.refusal = answer.refusal;
+  r.why = std::move(answer.why);
+  put_receipt const receipt(state);
+  std::size_t const open = receipt.population() - receipt.stored() - receipt.refused() - receipt.unanswered();
+  if (receipt.ok() || receipt.stored() + open < receipt.needed()) state->decided.set();
+}
+
+/// Puts, or renews and puts only if that peer does not know the record.
+KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
+                                                                    bool renew) {
+  store_answer said;
+  for (int attempt = renew ? 0 : 1; attempt < 2; ++attempt) {
+    transport::message request;
+    request.key = what.key;
+    if (attempt == 0) {
+      request.type = transport::message_type::renew;
+      request.sequence = what.sequence;
+    } else {
+      request.type = transport::message_type::put_value;
+      request.record = to_wire(what, 0, false);
+    }
+    auto const answer = co_await core.transport_->request(to, request);
+    if (!answer) {
+      said.why = answer.error().message();
+      break;
+    }
+    if (!answer->refusal) {
+      said.now = replica::state::stored;
+      break;
+    }
+    if (attempt == 0) continue;
+    said.now = replica::state::refused;
+    said.refusal = answer->refusal;
+    said.why = make_error_code(*answer->refusal).message();
+    if (answer->refusal == errc::refused_stale && answer->record) {
+      auto const held = header_from_wire(*answer->record, what.key);
+      if (held && held->publisher == core.id_ && held->key == what.key && held->verify()) said.newer = held->sequence;
+    }
+  }
+  core.note_holder(what, to->id(), said.now == replica::state::stored);
+  co_return said;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

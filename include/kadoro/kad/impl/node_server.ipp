@@ -1,0 +1,124 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from, transport::message const& request,
+                                                            transport::message& answer) {
+  using transport::message_type;
+  if (closed_) return reply::silence;
+  if (options_.mode == peer_mode::client && request.type != message_type::ping) {
+    answer.refusal = errc::refused_client_mode;
+    return reply::send;
+  }
+  switch (request.type) {
+    case message_type::ping: break;
+    case message_type::find_node: answer_contacts(from, request, answer); break;
+    case message_type::get_value:
+      answer_records(request, answer);
+      answer_contacts(from, request, answer);
+      break;
+    case message_type::put_value:
+    case message_type::replicate: accept_record(from, request, answer); break;
+    case message_type::renew: answer.refusal = store_.renew(request.key, from->id(), request.sequence, context_.now());
+      break;
+    default: answer.refusal = errc::refused_unsupported;
+  }
+  return reply::send;
+}
+
+/// The k closest to the key, without the one who asks; those that it has already are left out.
+KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::message const& request,
+                                            transport::message& answer) {
+  std::vector<contact> known;
+  table_.closest(key::of(request.key), k() + 1, known);
+  for (contact const& c : known)
+    if (c.peer != from && c.peer->unanswered == 0) answer.contacts.push_back(c.peer);
+  if (answer.contacts.size() > k()) answer.contacts.resize(k());
+  std::size_t const skipped = std::min<std::size_t>(request.contacts_cursor, answer.contacts.size());
+  answer.contacts.erase(answer.contacts.begin(), answer.contacts.begin() + static_cast<std::ptrdiff_t>(skipped));
+  answer.contacts_cursor = static_cast<std::uint32_t>(skipped);
+}
+
+KADORO_DECL void node_core::answer_records(transport::message const& request, transport::message& answer) {
+  std::vector<record_store::held> held;
+  store_.get(request.key, context_.now(), held);
+  for (record_store::held const& h : held)
+    if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
+      answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
+}
+
+KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::message const& request,
+                                          transport::message& answer) {
+  if (!request.record) {
+    answer.refusal = errc::refused;
+    return;
+  }
+  auto what = from_wire(*request.record, request.key);
+  if (!what || !equal(what->key, request.key)) {
+    answer.refusal = !what && what.error() == errc::refused_unsupported ? errc::refused_unsupported : errc::refused;
+    return;
+  }
+  bool const handed_on = request.type == transport::message_type::replicate;
+  if (!handed_on && what->publisher != from->id()) {
+    answer.refusal = errc::refused_publisher;
+    return;
+  }
+  std::optional<std::uint64_t> range;
+  if (!from->addresses().empty()) {
+    auto const where = from->addresses().front().where.udp_endpoint();
+    if (where && !where->is_private()) range = where->range();
+  }
+  // Only what remains is passed on; the publisher itself states a whole life by putting.
+  duration const remaining =
+      handed_on ? duration(std::chrono::milliseconds(request.record->remaining_ms)) : what->lifetime_max;
+  auto const stored = store_.put(std::move(*what),
+                                 handed_on ? record_store::origin::handed_on : record_store::origin::publisher_session,
+                                 range, remaining, context_.now());
+  answer.refusal = stored.refused;
+  if (stored.held) {
+    last_held_ = *stored.held;  // the answer views it until it is sent
+    answer.record = to_wire(last_held_, false);
+  }
+  if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+}
+
+/// Signatures of records that came over their publisher's session are verified when there is nothing better to do.
+KADORO_DECL void node_core::verify_idle() {
+  static constexpr std::size_t batch = 4;
+  if (store_.verify_some(batch)) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+}
+
+KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
+  if (closed_) return;
+  if (who->mode == peer_mode::server) {
+    switch (table_.insert(who, context_.now())) {
+      case insert_result::added:
+        probe_interval_ = duration::zero();  // news: look again soon
+        if (!jobs_.closed()) jobs_.spawn(hand_on_job(*this, who));
+        break;
+      case insert_result::pending:
+        if (auto oldest = table_.eviction_candidate(who)) jobs_.spawn(evict_job(*this, *oldest, who));
+        break;
+      case insert_result::refreshed:
+      case insert_result::rejected: break;
+    }
+  } else {
+    table_.remove(who);
+  }
+  for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_confirmed(who);
+}
+
+KADORO_DECL void node_core::on_peer_lost(peer_ref const& who, error const& why) {
+  if (closed_) return;
+  if (why == errc::closed)
+    table_.remove(who);
+  else
+    table_.on_failed(who);
+  for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_lost(who, why);
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

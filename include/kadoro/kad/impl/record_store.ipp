@@ -1,0 +1,344 @@
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "kadoro/kad/record_store.hpp"
+#include "kadoro/transport/message.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+namespace detail {
+
+/// How long the sequence of an expired record is remembered: a copy elsewhere can be as old as its lifetime, by a clock
+/// that runs up to 5 % slow.
+inline duration memory_of(duration lifetime) noexcept { return lifetime + lifetime / 20; }
+
+/// A holder that needs no more of something is never over its limit of it.
+inline bool exceeds(std::size_t used, std::size_t more, std::size_t limit) noexcept {
+  return more > 0 && (used > limit || more > limit - used);
+}
+
+}  // namespace detail
+
+KADORO_DECL record_store::slot_view::slot_view(bytes_view slot_key, peer_id const& slot_publisher) noexcept
+    : key(slot_key), cursor(transport::cursor_of(slot_publisher.bytes())), publisher(slot_publisher.bytes()) {}
+
+KADORO_DECL bool record_store::by_name::operator()(slot_view const& a, slot_view const& b) const noexcept {
+  int const order = compare(a.key, b.key);
+  if (order != 0) return order < 0;
+  if (a.cursor != b.cursor) return a.cursor < b.cursor;
+  return compare(a.publisher, b.publisher) < 0;
+}
+
+KADORO_DECL record_store::slot_name record_store::make_name(record const& of) {
+  return {of.key, transport::cursor_of(of.publisher.bytes()), of.publisher};
+}
+
+KADORO_DECL record_store::record_store(store_limits const& limits, verified_cache& cache)
+    : limits_(limits), cache_(cache) {}
+
+KADORO_DECL record_store::~record_store() = default;
+
+KADORO_DECL record_store::put_result record_store::put(record what, origin from, std::optional<std::uint64_t> range,
+                                                       duration remaining, time_point now) {
+  expire(now);
+  if (what.value.size() > limits_.max_value_bytes || what.key.size() > record::max_key_bytes)
+    return refuse(errc::refused_too_large);
+  duration const life = std::min(remaining, what.lifetime_max);
+  if (!what.well_formed() || life <= duration(0)) return refuse(errc::malformed);
+
+  auto const at = find_settled(what.key, what.publisher);
+  if (at != slots_.end()) {
+    slot const& known = at->second;
+    std::uint64_t const highest = known.valid ? known.valid->what.sequence : known.remembered->sequence;
+    if (what.sequence < highest) return refuse_stale(known);
+    if (what.sequence == highest) return put_same(at, std::move(what), from, now);
+  }
+  return put_new(at, std::move(what), from, range, life, now);
+}
+
+KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator at, record&& what, origin from,
+                                                            time_point now) {
+  slot& in = at->second;
+  record_header const known = in.valid ? in.valid->header() : *in.remembered;
+  if (!what.header().same_content(known)) return refuse_stale(in);
+  bool const extends = from != origin::handed_on;
+  time_point const until = now + what.lifetime_max;
+
+  if (in.valid) {
+    if (!extends) {
+      ++counters_.unchanged;
+      return {};
+    }
+    begin_change(at);
+    in.own = in.own || from == origin::own;
+    in.valid->expires = std::max(in.valid->expires, until);
+    end_change(at);
+    ++counters_.renewed;
+    return {};
+  }
+
+  // It has expired here. What its publisher itself brings back is no resurrection.
+  if (!extends) return refuse_stale(in);
+  if (from != origin::own && !in.own) {
+    std::uint64_t* const full = no_room(what.publisher, in.range, {1, what.key.size() + what.value.size(), 0});
+    if (full != nullptr) {
+      ++*full;
+      return {errc::refused_full, std::nullopt, false};
+    }
+  }
+  what.signature = known.signature;  // the one that was verified
+  begin_change(at);
+  in.own = in.own || from == origin::own;
+  in.valid = std::make_unique<copy>(copy{std::move(what), known.value_hash, until});
+  in.remembered.reset();
+  end_change(at);
+  ++counters_.stored;
+  return {std::nullopt, std::nullopt, true};
+}
+
+KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at, record&& what, origin from,
+                                                           std::optional<std::uint64_t> range, duration life,
+                                                           time_point now) {
+  bool const known = at != slots_.end();
+  if (known) range = at->second.range;  // a slot stays where it was counted first
+  bool const counted = from != origin::own && !(known && at->second.own);
+  std::size_t const bytes_now = known && at->second.valid ? at->second.valid->bytes() : 0;
+  std::size_t const bytes_new = what.key.size() + what.value.size();
+  usage more{std::size_t{known && at->second.live() ? 0u : 1u}, bytes_new - std::min(bytes_new, bytes_now),
+             std::size_t{known ? 0u : 1u}};
+  if (counted) {
+    std::uint64_t* const full = no_room(what.publisher, range, more);
+    if (full != nullptr) {
+      ++*full;
+      return {errc::refused_full, std::nullopt, false};
+    }
+  }
+
+  // Verified later only where there is room for both copies until then.
+  more.bytes = bytes_new;
+  bool const later = from == origin::publisher_session && backlog_.size() < limits_.verify_backlog &&
+                     (!counted || no_room(what.publisher, range, more) == nullptr);
+  auto made = std::make_unique<copy>(copy{std::move(what), {}, now + life});
+  if (!later) {
+    record_header const header = made->what.header();
+    if (from == origin::own) {
+      cache_.remember(header);
+    } else {
+      ++counters_.verified_inline;
+      if (!cache_.verify(header)) return refuse(errc::refused_signature);
+    }
+    made->value_hash = header.value_hash;
+  }
+
+  if (known) {
+    begin_change(at);
+  } else {
+    at = slots_.try_emplace(make_name(made->what)).first;
+    at->second.range = range;
+    at->second.serial = ++next_serial_;
+  }
+  slot& in = at->second;
+  in.own = in.own || from == origin::own;
+  if (later) {
+    in.arrival = ++next_serial_;
+    backlog_.emplace(in.arrival, at);
+    in.pending = std::move(made);
+  } else {
+    retire_valid(in);
+    in.valid = std::move(made);
+    in.remembered.reset();
+  }
+  end_change(at);
+  ++counters_.stored;
+  return {std::nullopt, std::nullopt, true};
+}
+
+KADORO_DECL std::optional<errc> record_store::renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
+                                                    time_point now) {
+  expire(now);
+  auto const at = find_settled(key, publisher);
+  if (at == slots_.end()) return refuse(errc::refused_unknown).refused;
+  slot& in = at->second;
+  std::uint64_t const highest = in.valid ? in.valid->what.sequence : in.remembered->sequence;
+  if (highest > sequence) return refuse(errc::refused_stale).refused;
+  if (highest < sequence || !in.valid) return refuse(errc::refused_unknown).refused;
+  begin_change(at);
+  in.valid->expires = std::max(in.valid->expires, now + in.valid->what.lifetime_max);
+  end_change(at);
+  ++counters_.renewed;
+  return std::nullopt;
+}
+
+KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<held>& out) {
+  out.clear();
+  expire(now);
+  auto at = slots_.lower_bound(slot_view(key, peer_id()));
+  while (at != slots_.end() && equal(at->first.key, key)) {
+    auto const here = at++;
+    if (settle(here) && here->second.valid) out.push_back(here->second.valid->as_held(now));
+  }
+}
+
+KADORO_DECL std::optional<record_store::held> record_store::find(bytes_view key, peer_id const& publisher,
+                                                                 time_point now) {
+  expire(now);
+  auto const at = find_settled(key, publisher);
+  if (at == slots_.end() || !at->second.valid) return std::nullopt;
+  return at->second.valid->as_held(now);
+}
+
+KADORO_DECL std::optional<record_header> record_store::highest(bytes_view key, peer_id const& publisher) {
+  auto const at = find_settled(key, publisher);
+  if (at == slots_.end()) return std::nullopt;
+  return at->second.valid ? at->second.valid->header() : *at->second.remembered;
+}
+
+KADORO_DECL bool record_store::verify_some(std::size_t max) {
+  for (std::size_t i = 0; i < max && !backlog_.empty(); ++i) settle(backlog_.begin()->second);
+  return !backlog_.empty();
+}
+
+KADORO_DECL void record_store::expire(time_point now) {
+  while (!agenda_.empty() && agenda_.begin()->first.first <= now) {
+    auto const at = agenda_.begin()->second;
+    slot& in = at->second;
+    // If it is signed, its sequence is to be remembered, though nobody read it.
+    if (in.pending && in.pending->expires <= now && !settle(at)) continue;
+    begin_change(at);
+    if (in.valid && in.valid->expires <= now) {
+      in.remembered = std::make_unique<record_header>(in.valid->header());
+      retire_valid(in);
+      ++counters_.expired;
+    }
+    if (in.remembered && in.remember_until <= now) {
+      in.remembered.reset();
+      ++counters_.forgotten;
+    }
+    end_change(at);
+  }
+}
+
+KADORO_DECL std::optional<time_point> record_store::next_expiry() const {
+  if (agenda_.empty()) return std::nullopt;
+  return agenda_.begin()->first.first;
+}
+
+/// After this the slot, if there is one, has something valid or something remembered.
+KADORO_DECL record_store::slot_map::iterator record_store::find_settled(bytes_view key, peer_id const& publisher) {
+  auto const at = slots_.find(slot_view(key, publisher));
+  if (at == slots_.end() || !settle(at)) return slots_.end();
+  assert(at->second.valid || at->second.remembered);
+  return at;
+}
+
+KADORO_DECL bool record_store::settle(slot_map::iterator at) {
+  slot& in = at->second;
+  if (!in.pending) return true;
+  record_header const header = in.pending->what.header();
+  bool const good = cache_.verify(header);
+  ++counters_.verified_later;
+  begin_change(at);
+  backlog_.erase(in.arrival);
+  if (good) {
+    in.pending->value_hash = header.value_hash;
+    retire_valid(in);
+    in.valid = std::move(in.pending);
+    in.remembered.reset();
+  } else {
+    in.pending.reset();
+    ++counters_.bad_signature;
+  }
+  return end_change(at);
+}
+
+KADORO_DECL void record_store::retire_valid(slot& in) {
+  if (!in.valid) return;
+  in.remember_until = std::max(in.remember_until, in.valid->expires + detail::memory_of(in.valid->what.lifetime_max));
+  in.valid.reset();
+}
+
+KADORO_DECL void record_store::begin_change(slot_map::iterator at) { tally(at, false); }
+
+KADORO_DECL bool record_store::end_change(slot_map::iterator at) {
+  slot& in = at->second;
+  auto entry = agenda_.extract({in.due, in.serial});
+  if (!in.live() && !in.remembered) {
+    slots_.erase(at);
+    return false;
+  }
+  tally(at, true);
+  in.due = time_point::max();
+  if (in.valid) in.due = std::min(in.due, in.valid->expires);
+  if (in.pending) in.due = std::min(in.due, in.pending->expires);
+  if (in.remembered) in.due = std::min(in.due, in.remember_until);
+  if (entry.empty()) {
+    agenda_.emplace(std::pair(in.due, in.serial), at);
+  } else {
+    entry.key() = {in.due, in.serial};
+    agenda_.insert(std::move(entry));
+  }
+  return true;
+}
+
+KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
+  slot const& in = at->second;
+  usage const size{std::size_t{in.live() ? 1u : 0u},
+                   (in.valid ? in.valid->bytes() : 0) + (in.pending ? in.pending->bytes() : 0), 1};
+  auto const apply = [&](usage& to) {
+    to.records = add ? to.records + size.records : to.records - size.records;
+    to.bytes = add ? to.bytes + size.bytes : to.bytes - size.bytes;
+    to.slots = add ? to.slots + 1 : to.slots - 1;
+  };
+  auto const apply_in = [&](auto& shares, auto const& name) {
+    auto const share = shares.try_emplace(name).first;
+    apply(share->second);
+    if (share->second.slots == 0) shares.erase(share);
+  };
+  if (in.own) return apply(own_);
+  apply(foreign_);
+  apply_in(per_publisher_, at->first.publisher);
+  if (in.range) apply_in(per_range_, *in.range);
+}
+
+KADORO_DECL std::uint64_t* record_store::no_room(peer_id const& publisher, std::optional<std::uint64_t> range,
+                                                 usage const& more) {
+  auto const over = [&more](usage const& used, std::size_t records, std::size_t bytes, std::size_t count) {
+    return detail::exceeds(used.records, more.records, records) || detail::exceeds(used.bytes, more.bytes, bytes) ||
+           detail::exceeds(used.slots, more.slots, count);
+  };
+  auto const share = [](auto const& shares, auto const& name) {
+    auto const at = shares.find(name);
+    return at == shares.end() ? usage() : at->second;
+  };
+  if (over(foreign_, limits_.max_records, limits_.max_bytes, limits_.max_remembered)) return &counters_.refused_full;
+  std::size_t const slots_share = limits_.max_remembered / 4;
+  if (over(share(per_publisher_, publisher), limits_.max_records_per_publisher, limits_.max_bytes_per_publisher,
+           slots_share))
+    return &counters_.refused_full_publisher;
+  if (range && over(share(per_range_, *range), limits_.max_records_per_range, limits_.max_bytes_per_range, slots_share))
+    return &counters_.refused_full_range;
+  return nullptr;
+}
+
+KADORO_DECL record_store::put_result record_store::refuse(errc why) noexcept {
+  switch (why) {
+    case errc::malformed: ++counters_.refused_malformed; break;
+    case errc::refused_too_large: ++counters_.refused_too_large; break;
+    case errc::refused_stale: ++counters_.refused_stale; break;
+    case errc::refused_signature: ++counters_.refused_signature; break;
+    case errc::refused_unknown: ++counters_.refused_unknown; break;
+    default: assert(false);
+  }
+  return {why, std::nullopt, false};
+}
+
+KADORO_DECL record_store::put_result record_store::refuse_stale(slot const& known) {
+  put_result out = refuse(errc::refused_stale);
+  out.held = known.valid ? known.valid->header() : *known.remembered;
+  return out;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad

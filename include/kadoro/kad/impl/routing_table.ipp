@@ -1,0 +1,240 @@
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "kadoro/kad/routing_table.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+namespace detail {
+
+/// The address range that one owner may fill; none where ranges say nothing.
+inline std::optional<std::uint64_t> range_of(transport::peer const& who) {
+  for (auto const& address : who.addresses()) {
+    if (!address.confirmed) continue;
+    auto const at = address.where.udp_endpoint();
+    if (!at || at->is_private()) return std::nullopt;
+    return at->range();
+  }
+  return std::nullopt;
+}
+
+inline std::size_t count_range(std::vector<contact> const& in, std::uint64_t range) {
+  return static_cast<std::size_t>(
+      std::count_if(in.begin(), in.end(), [range](contact const& c) { return c.range == range; }));
+}
+
+}  // namespace detail
+
+KADORO_DECL routing_table::routing_table(peer_id const& self, table_options options)
+    : options_(options), self_(key::of(self)) {}
+
+KADORO_DECL routing_table::contacts_iterator routing_table::find(std::vector<contact>& in, peer_ref const& who) {
+  return std::find_if(in.begin(), in.end(), [&who](contact const& c) { return c.peer == who; });
+}
+
+/// Whether a contact of that range may come in once `leaving`, if any, has left.
+KADORO_DECL bool routing_table::range_allows(bucket const& in, std::optional<std::uint64_t> range,
+                                             contact const* leaving) const {
+  if (!range) return true;
+  std::size_t const freed = leaving != nullptr && leaving->range == range ? 1 : 0;
+  auto const table = per_range_.find(*range);
+  std::size_t const in_table = table == per_range_.end() ? 0 : table->second;
+  return detail::count_range(in.contacts, *range) - freed < options_.max_per_range_in_bucket &&
+         in_table - freed < options_.max_per_range_in_table;
+}
+
+KADORO_DECL void routing_table::add(bucket& to, contact what) {
+  if (what.range) ++per_range_[*what.range];
+  what.suspect = false;
+  to.contacts.push_back(std::move(what));
+  ++size_;
+}
+
+KADORO_DECL void routing_table::erase(bucket& from, contacts_iterator at) {
+  if (at->range) {
+    auto const count = per_range_.find(*at->range);
+    if (--count->second == 0) per_range_.erase(count);
+  }
+  from.contacts.erase(at);
+  --size_;
+  ++counters_.removed;
+}
+
+/// Fills the place that became free: the newest replacement whose range has room.
+KADORO_DECL void routing_table::promote(bucket& in) {
+  for (auto at = in.replacements.end(); at != in.replacements.begin();) {
+    --at;
+    if (!range_allows(in, at->range, nullptr)) continue;
+    add(in, std::move(*at));
+    in.replacements.erase(at);
+    ++counters_.promoted;
+    return;
+  }
+}
+
+KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point now) {
+  key const id = key::of(who->id());
+  int const index = bucket_of(id);
+  if (index == key::bits || who->mode == transport::peer_mode::client) {
+    remove(who);  // a server that became a client is no contact any more
+    ++counters_.rejected_other;
+    return insert_result::rejected;
+  }
+  bucket& in = buckets_[index];
+  if (find(in.contacts, who) != in.contacts.end()) {
+    on_alive(who, now);
+    return insert_result::refreshed;
+  }
+
+  contact made{who, id, now, false, detail::range_of(*who)};
+  auto const suspect = std::find_if(in.contacts.begin(), in.contacts.end(), [](contact const& c) { return c.suspect; });
+  bool const full = in.contacts.size() >= options_.k;
+  bool const displaces = full && suspect != in.contacts.end();
+  if (!range_allows(in, made.range, displaces ? &*suspect : nullptr)) {
+    ++counters_.rejected_range;
+    return insert_result::rejected;
+  }
+  auto const waiting = find(in.replacements, who);
+  if (!full || displaces) {
+    if (waiting != in.replacements.end()) in.replacements.erase(waiting);
+    if (displaces) erase(in, suspect);
+    add(in, std::move(made));
+    return insert_result::added;
+  }
+  if (waiting != in.replacements.end()) {
+    in.replacements.erase(waiting);
+  } else if (made.range && detail::count_range(in.replacements, *made.range) >= options_.max_per_range_in_bucket) {
+    ++counters_.rejected_range;
+    return insert_result::rejected;
+  } else if (in.replacements.size() >= options_.k) {
+    in.replacements.erase(in.replacements.begin());
+    ++counters_.replacements_dropped;
+  }
+  in.replacements.push_back(std::move(made));
+  return insert_result::pending;
+}
+
+KADORO_DECL std::optional<peer_ref> routing_table::eviction_candidate(peer_ref const& who) const {
+  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  if (at == buckets_.end() || at->second.contacts.size() < options_.k) return std::nullopt;
+  if (contains(who)) return std::nullopt;
+  return at->second.contacts.front().peer;
+}
+
+KADORO_DECL bool routing_table::on_failed(peer_ref const& who) {
+  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  if (at == buckets_.end()) return true;
+  bucket& in = at->second;
+  auto const found = find(in.contacts, who);
+  if (found == in.contacts.end()) {
+    auto const waiting = find(in.replacements, who);
+    if (waiting != in.replacements.end()) in.replacements.erase(waiting);
+    return true;
+  }
+  bool const replaceable = std::any_of(in.replacements.begin(), in.replacements.end(),
+                                       [&](contact const& c) { return range_allows(in, c.range, &*found); });
+  if (!found->suspect && !replaceable) {
+    found->suspect = true;
+    return false;
+  }
+  erase(in, found);
+  promote(in);
+  return true;
+}
+
+KADORO_DECL void routing_table::on_alive(peer_ref const& who, time_point now) {
+  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  if (at == buckets_.end()) return;
+  for (std::vector<contact>* list : {&at->second.contacts, &at->second.replacements}) {
+    auto const found = find(*list, who);
+    if (found == list->end()) continue;
+    found->last_seen = now;
+    found->suspect = false;
+    std::rotate(found, found + 1, list->end());
+    return;
+  }
+}
+
+KADORO_DECL void routing_table::remove(peer_ref const& who) {
+  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  if (at == buckets_.end()) return;
+  bucket& in = at->second;
+  auto const waiting = find(in.replacements, who);
+  if (waiting != in.replacements.end()) in.replacements.erase(waiting);
+  auto const found = find(in.contacts, who);
+  if (found == in.contacts.end()) return;
+  erase(in, found);
+  promote(in);
+}
+
+KADORO_DECL void routing_table::closest(key const& target, std::size_t n, std::vector<contact>& out) const {
+  out.clear();
+  // Takes one bucket, whose contacts are all closer than those of the buckets after it. False once `out` is full.
+  auto const take = [&](bucket const& from) {
+    auto const first = static_cast<std::ptrdiff_t>(out.size());
+    out.insert(out.end(), from.contacts.begin(), from.contacts.end());
+    std::sort(out.begin() + first, out.end(),
+              [&target](contact const& a, contact const& b) { return target.closer(a.id, b.id); });
+    if (out.size() > n) out.resize(n);
+    return out.size() < n;
+  };
+
+  // With p the prefix that target and self share, bucket p agrees with the target in one bit more than all others.
+  int const p = bucket_of(target);
+  auto const home = buckets_.find(p);
+  if (home != buckets_.end() && !take(home->second)) return;
+  // A deeper bucket i agrees with self up to bit i and differs there, and all that are deeper still agree with self in
+  // bit i. So i comes before them if the target differs from self in bit i, and after them if not.
+  auto const deeper = buckets_.upper_bound(p);
+  for (auto at = deeper; at != buckets_.end(); ++at)
+    if (target.bit(at->first) != self_.bit(at->first) && !take(at->second)) return;
+  for (auto at = buckets_.end(); at != deeper;) {
+    --at;
+    if (target.bit(at->first) == self_.bit(at->first) && !take(at->second)) return;
+  }
+  // The others leave the target's prefix early: the later, the closer.
+  for (auto at = buckets_.lower_bound(p); at != buckets_.begin();) {
+    --at;
+    if (!take(at->second)) return;
+  }
+}
+
+KADORO_DECL bool routing_table::contains(peer_ref const& who) const {
+  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  if (at == buckets_.end()) return false;
+  auto const& in = at->second.contacts;
+  return std::any_of(in.begin(), in.end(), [&who](contact const& c) { return c.peer == who; });
+}
+
+KADORO_DECL void routing_table::touch(int index, time_point now) {
+  if (index >= 0 && index < key::bits) buckets_[index].last_lookup = now;
+}
+
+KADORO_DECL std::vector<int> routing_table::buckets_to_refresh(time_point now, duration interval) const {
+  int deepest = -1;
+  for (auto const& [index, in] : buckets_)
+    if (!in.contacts.empty()) deepest = index;
+  std::vector<int> due;
+  for (int index = 0; index <= deepest; ++index) {
+    auto const at = buckets_.find(index);
+    bool const looked = at != buckets_.end() && at->second.last_lookup;
+    if (!looked || now - *at->second.last_lookup >= interval) due.push_back(index);
+  }
+  return due;
+}
+
+KADORO_DECL std::vector<bucket_status> routing_table::status() const {
+  std::vector<bucket_status> out;
+  for (auto const& [index, in] : buckets_) {
+    if (in.contacts.empty() && in.replacements.empty()) continue;
+    auto const suspects =
+        std::count_if(in.contacts.begin(), in.contacts.end(), [](auto const& c) { return c.suspect; });
+    out.push_back(
+        {index, in.contacts.size(), static_cast<std::size_t>(suspects), in.replacements.size(), in.last_lookup});
+  }
+  return out;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad

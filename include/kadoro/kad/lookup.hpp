@@ -1,0 +1,100 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "kadoro/coro/event.hpp"
+#include "kadoro/coro/scope.hpp"
+#include "kadoro/coro/task.hpp"
+#include "kadoro/kad/routing_table.hpp"
+#include "kadoro/kad/trace.hpp"
+#include "kadoro/transport/transport.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+/// One iterative lookup (Maymounkov and Mazieres 2002, section 2.3): asks the closest known peers, learns closer ones
+/// from their answers, and ends when the `width` closest have answered or are not worth waiting for.
+///
+/// Where the routing table holds at most k servers, all candidates are asked at once; else `alpha` at a time. A peer
+/// that takes longer than its own retransmission timeout frees its place, but its answer still counts.
+class lookup {
+ public:
+  static constexpr std::size_t alpha = 4;
+  static constexpr std::size_t max_candidates = 256;
+  static constexpr std::size_t max_pages = 64;     ///< of one peer's answer
+  static constexpr std::size_t max_per_range = 10; ///< candidates of one address range; private ranges are not limited
+
+  ///     fresh --asked--> asked --slow--> slow
+  ///                        \________________\---> answered | refused | failed
+  enum class state : std::uint8_t { fresh, asked, slow, answered, refused, failed };
+
+  struct candidate : coro::timer_node {
+    candidate(lookup& of, peer_ref who, peer_ref by) noexcept;
+
+    lookup& owner;
+    peer_ref peer;
+    peer_ref suggested_by;  ///< empty: known before
+    key id;
+    state now = state::fresh;
+    std::optional<errc> refusal;
+    std::string why;  ///< refused or failed: the cause, in words
+  };
+
+  /// Sees every answer as it comes in.
+  class visitor {
+   public:
+    /// True: enough, ask nobody else. What is under way is still heard. Called once for each page of an answer.
+    virtual bool on_answer(candidate const& from, transport::message const& answer) = 0;
+    /// A peer refused or did not answer; it has left the race.
+    virtual void on_loss(candidate const&) {}
+    /// All pages of that peer's answer have been seen. True: enough, as above.
+    virtual bool on_answered(candidate const&) { return false; }
+
+   protected:
+    ~visitor() = default;
+  };
+
+  /// `type` is find_node or get_value, `target` what is hashed. Everything referred to must outlive the lookup.
+  KADORO_DECL lookup(coro::scheduler& scheduler, transport::transport& transport, routing_table& table,
+                     transport::message_type type, bytes_view target, std::size_t width, trace& steps);
+
+  /// Starts from the k closest of the table, and from `seeds` too as long as that has fewer than `k` contacts.
+  KADORO_DECL void start_from(std::size_t k, std::span<peer_ref const> seeds);
+
+  /// Completes when the lookup has ended; cancellable. Nothing of it runs on afterwards.
+  KADORO_DECL coro::task<void> run(visitor& sees);
+
+  /// The closest candidates that are still in the race, at most `n`, in order of distance.
+  KADORO_DECL std::vector<candidate const*> closest(std::size_t n) const;
+  /// Whether one of the `n` closest in the race has not been asked yet.
+  KADORO_DECL bool unasked_among(std::size_t n) const;
+  std::vector<std::unique_ptr<candidate>> const& candidates() const noexcept { return candidates_; }
+
+ private:
+  KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
+  KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
+  KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
+  KADORO_DECL bool finished() const;
+
+  coro::scheduler& scheduler_;
+  transport::transport& transport_;
+  routing_table& table_;
+  transport::message_type type_;
+  kadoro::bytes target_;
+  key target_key_;
+  std::size_t width_;
+  trace& steps_;
+  std::size_t parallel_ = alpha;
+  bool enough_ = false;
+  std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
+  std::map<std::uint64_t, std::size_t> per_range_;
+  coro::event progress_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/lookup.ipp"
+#endif

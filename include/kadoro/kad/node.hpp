@@ -1,0 +1,101 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kadoro/crypto/identity.hpp"
+#include "kadoro/io/context.hpp"
+#include "kadoro/kad/get_result.hpp"
+#include "kadoro/kad/node_options.hpp"
+#include "kadoro/kad/put_receipt.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+namespace detail {
+class node_core;
+}
+
+/// Hears what happens to peers. Called on the context's thread.
+class node_observer {
+ public:
+  virtual void on_peer_confirmed(peer_ref const& who) = 0;
+  virtual void on_peer_lost(peer_ref const& who, error const& why) = 0;
+
+ protected:
+  ~node_observer() = default;
+};
+
+/// A member of a Kademlia network: it answers others (as a server), and puts and gets records for its user.
+///
+///     auto node = kad::node::open(context, identity, {.listen = ..., .bootstrap = {...}});
+///     auto joined = co_await (*node)->join();
+///     auto receipt = co_await (*node)->put(key, value);
+///
+/// Everything runs on the context's thread. Any number of operations may run at once. Keys and values are copied.
+/// Destroying an open node is safe, and says so on standard error: it closes behind the scenes, without waiting. The
+/// context must outlive it.
+class node {
+ public:
+  /// Binds the port. Errors: those of `io::context::open_udp`; `invalid_argument` for a bootstrap address without
+  /// /p2p or of another transport, naming it; those of the storage.
+  KADORO_DECL static result<std::unique_ptr<node>> open(io::context& context, crypto::identity const& self,
+                                                        node_options const& options);
+  KADORO_DECL ~node();
+  node(node const&) = delete;
+  node& operator=(node const&) = delete;
+
+  /// Completes when a lookup of this node's own id has ended and at least one server answered: then others know this
+  /// node, and it knows its neighbours. Goes on trying in the background when it fails. Errors: `unreachable` (no
+  /// bootstrap address, and nobody has called us), or why each of them failed.
+  KADORO_DECL coro::task<result<void>> join();
+
+  /// Puts a signed record under `key`, on the `replicas` closest peers, and keeps it alive until `withdraw` or `close`.
+  /// Completes when the quorum is met or cannot be met; the receipt says which, and who stored it. With nobody to
+  /// store it, it is kept here and pushed as soon as somebody appears. Errors: `too_large` (naming the limit),
+  /// `invalid_argument`, `closed`, `cancelled` (the put itself goes on). A quorum that is not met is no error: see
+  /// `put_receipt::ok`.
+  KADORO_DECL coro::task<result<put_receipt>> put(bytes_view key, bytes_view value, put_options how = {});
+
+  /// Replaces this node's record under `key` by a tombstone of `lifetime` and stops renewing it.
+  KADORO_DECL coro::task<result<put_receipt>> withdraw(bytes_view key, put_options how = {});
+
+  /// Finds the records of all publishers under `key`. The outcome tells the six cases apart. Errors: `closed`,
+  /// `cancelled`, `invalid_argument`.
+  KADORO_DECL coro::task<result<get_result>> get(bytes_view key, get_options how = {});
+
+  /// Asks a peer for a sign of life. Errors: those of `transport::request`; `refused`.
+  KADORO_DECL coro::task<result<void>> ping(peer_ref to);
+
+  /// Says goodbye to everybody and completes when nothing of this node runs any more. Idempotent.
+  KADORO_DECL coro::task<void> close();
+
+  KADORO_DECL peer_id const& id() const noexcept;
+  KADORO_DECL peer_mode mode() const noexcept;
+  KADORO_DECL std::size_t replicas() const noexcept;
+  /// Where others can dial this node, with its /p2p.
+  KADORO_DECL std::vector<multiaddr> addresses() const;
+  KADORO_DECL io::context& context() const noexcept;
+  KADORO_DECL routing_table const& table() const noexcept;
+  KADORO_DECL record_store& store() noexcept;
+  /// The interned peer, known or not.
+  KADORO_DECL peer_ref peer_of(peer_id const& id);
+  /// Servers known and not proven dead, this node not counted.
+  KADORO_DECL std::size_t servers() const noexcept;
+  /// What the transport has counted, one `name=value` a word.
+  KADORO_DECL std::string counters_text() const;
+
+  /// `who` must be removed before it goes.
+  KADORO_DECL void add_observer(node_observer& who);
+  KADORO_DECL void remove_observer(node_observer& who) noexcept;
+
+ private:
+  explicit node(std::shared_ptr<detail::node_core> core) noexcept : core_(std::move(core)) {}
+  std::shared_ptr<detail::node_core> core_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/node.ipp"
+#endif

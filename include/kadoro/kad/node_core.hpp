@@ -1,0 +1,155 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "kadoro/coro/scope.hpp"
+#include "kadoro/kad/lookup.hpp"
+#include "kadoro/kad/node.hpp"
+#include "kadoro/kad/sequencer.hpp"
+#include "kadoro/transport/datagram/datagram_transport.hpp"
+
+/// @file
+/// What is behind `node`. Its bodies are in four files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
+/// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_maintenance.ipp (timers).
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+class node_core final : public std::enable_shared_from_this<node_core>, private transport::handler {
+ public:
+  KADORO_DECL static result<std::shared_ptr<node_core>> open(io::context& context, crypto::identity const& self,
+                                                             node_options const& options);
+  KADORO_DECL ~node_core();
+
+  KADORO_DECL coro::task<result<void>> join();
+  KADORO_DECL coro::task<result<put_receipt>> put(kadoro::bytes key, kadoro::bytes value, put_options how,
+                                                  std::uint32_t flags);
+  KADORO_DECL coro::task<result<get_result>> get(kadoro::bytes key, get_options how);
+  KADORO_DECL coro::task<result<void>> ping(peer_ref to);
+  KADORO_DECL coro::task<void> close();
+  /// Closes without a caller who waits; keeps itself alive until that is done.
+  KADORO_DECL void close_behind();
+  bool closed() const noexcept { return closed_; }
+
+  std::size_t k() const noexcept { return options_.table.k; }
+
+  io::context& context_;
+  crypto::identity self_;
+  peer_id id_;
+  node_options options_;
+  transport::peer_book book_;
+  std::unique_ptr<transport::datagram::datagram_transport> transport_;
+  routing_table table_;
+  verified_cache verified_;
+  record_store store_;
+  std::vector<peer_ref> seeds_;
+  std::vector<node_observer*> observers_;
+
+ private:
+  /// A record that this node publishes, and keeps alive.
+  struct publication {
+    record what;
+    put_options how;
+    std::set<peer_id> holders;  ///< who confirmed this very sequence
+    time_point next_renewal{};
+    time_point put_at{};
+    bool busy = false;  ///< a job is at work on it
+  };
+
+  /// What one peer said to a put or a renew.
+  struct store_answer {
+    replica::state now = replica::state::no_answer;
+    std::optional<errc> refusal;
+    std::string why;
+    std::uint64_t newer = 0;  ///< the sequence of ours that it holds instead, if that is verified and higher
+  };
+
+  node_core(io::context& context, crypto::identity const& self, node_options const& options);
+
+  // transport::handler, in impl/node_server.ipp
+  KADORO_DECL reply on_request(peer_ref const& from, transport::message const& request,
+                               transport::message& answer) override;
+  KADORO_DECL void on_peer_confirmed(peer_ref const& who) override;
+  KADORO_DECL void on_peer_lost(peer_ref const& who, error const& why) override;
+  KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request,
+                                   transport::message& answer);
+  KADORO_DECL void answer_records(transport::message const& request, transport::message& answer);
+  KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
+
+  // impl/node_put.ipp
+  class put_guard;
+  KADORO_DECL static coro::task<void> put_job(node_core& core, record what, put_options how,
+                                              std::shared_ptr<put_receipt::state> state);
+  KADORO_DECL static coro::task<void> store_replica(node_core& core, record const& what, std::size_t index,
+                                                    std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
+                                                  bool last_round);
+  KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew);
+  KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
+  KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
+  KADORO_DECL void publish(record const& what, put_options how);
+  KADORO_DECL void end_publishing(kadoro::bytes const& key);
+  KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
+
+  // impl/node_get.ipp
+  class get_collector;
+  KADORO_DECL static coro::task<void> get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
+                                              std::shared_ptr<get_result::state> state);
+  KADORO_DECL static coro::task<void> repair(node_core& core, get_collector const& seen, lookup const& seek);
+
+  // impl/node_maintenance.ipp
+  KADORO_DECL void tick();
+  KADORO_DECL void arm_tick();
+  KADORO_DECL void renew_due(time_point now);
+  KADORO_DECL void probe(time_point now);
+  KADORO_DECL void refresh(time_point now);
+  class renewal_guard;
+  KADORO_DECL static coro::task<void> renew_job(node_core& core, kadoro::bytes key);
+  KADORO_DECL static coro::task<void> renew_at(node_core& core, record const& what, peer_ref to, bool renew,
+                                               std::uint64_t& newer);
+  struct join_state {
+    result<void> outcome;
+    coro::event done;
+  };
+  KADORO_DECL static coro::task<void> join_job(node_core& core, std::shared_ptr<join_state> state);
+  KADORO_DECL static coro::task<void> settle_in(node_core& core);
+  KADORO_DECL static coro::task<void> ping_job(node_core& core, peer_ref to);
+  KADORO_DECL static coro::task<void> evict_job(node_core& core, peer_ref oldest, peer_ref newcomer);
+  KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target);
+  KADORO_DECL static coro::task<void> hand_on_job(node_core& core, peer_ref to);
+  KADORO_DECL bool in_charge_of(key const& where, peer_ref const& newcomer) const;
+  KADORO_DECL bool belongs_to(key const& where, peer_ref const& newcomer) const;
+
+  /// A timer that calls a member.
+  template <void (node_core::*Member)()>
+  struct alarm : coro::timer_node {
+    explicit alarm(node_core& of) noexcept
+        : timer_node([](timer_node& n) { (static_cast<alarm&>(n).owner.*Member)(); }), owner(of) {}
+    node_core& owner;
+  };
+  KADORO_DECL void verify_idle();
+
+  bool closed_ = false;
+  bool settling_ = false;
+  sequencer sequences_;
+  std::map<kadoro::bytes, publication> publications_;
+  std::size_t renewals_ = 0;  ///< jobs under way
+  record_header last_held_;  ///< what a refusal shows
+  time_point next_probe_{};
+  duration probe_interval_{};
+  time_point next_refresh_{};
+  alarm<&node_core::tick> tick_{*this};
+  alarm<&node_core::verify_idle> verify_{*this};
+  coro::scope jobs_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/node_core.ipp"
+#include "kadoro/kad/impl/node_get.ipp"
+#include "kadoro/kad/impl/node_maintenance.ipp"
+#include "kadoro/kad/impl/node_put.ipp"
+#include "kadoro/kad/impl/node_server.ipp"
+#endif

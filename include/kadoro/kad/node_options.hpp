@@ -1,0 +1,49 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kadoro/io/endpoint.hpp"
+#include "kadoro/io/storage.hpp"
+#include "kadoro/kad/quorum.hpp"
+#include "kadoro/kad/record_store.hpp"
+#include "kadoro/kad/routing_table.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+using transport::multiaddr;
+using transport::peer_mode;
+
+/// What a node is opened with.
+struct node_options {
+  static constexpr std::size_t default_replicas = 20;
+
+  io::endpoint listen = {};            ///< port 0: any free one
+  peer_mode mode = peer_mode::server;  ///< a client asks but does not store; never chosen silently
+  std::vector<multiaddr> bootstrap = {};  ///< peers to start from, each with its /p2p
+  std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k
+  std::optional<byte_array<32>> swarm_key = {};
+  store_limits store = {};
+  table_options table = {};
+
+  /// Where the sequence of this node's records survives a restart, under `sequence_blob`; null: it starts from 1, and
+  /// catches up with what other nodes remember. Must outlive the node.
+  io::storage* storage = nullptr;
+  std::string sequence_blob = "sequence";
+};
+
+/// How a record is put. Trivial, so that it can be written in place.
+struct put_options {
+  kad::quorum quorum = quorum::majority();
+  duration lifetime = std::chrono::hours(1);  ///< after the last renewal; this node renews every half of it
+  bool read_back = false;                     ///< ask a replica for it once it is stored, and say so in the receipt
+};
+
+/// How a record is sought.
+struct get_options {
+  /// `first` of nothing: the first valid copy ends the wait. Else how many of the closest peers must have answered.
+  std::optional<kad::quorum> quorum = {};
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kadoro/coro/event.hpp"
+#include "kadoro/coro/task.hpp"
+#include "kadoro/kad/trace.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+/// What became of the record at one peer of the replica set.
+struct replica {
+  enum class state : std::uint8_t { asked, stored, refused, no_answer };
+
+  peer_id peer;
+  state now = state::asked;
+  std::string why;                 ///< refused or unanswered: the cause, in words
+  std::optional<errc> refusal;     ///< refused: the cause, for programs
+};
+
+/// What a put has done: who stored the record, who did not and why. A put is decided when its quorum is met or cannot
+/// be met any more; the receipt stays live until the last answer, and copies of it share what they show.
+class put_receipt {
+ public:
+  enum class read_back : std::uint8_t { not_asked, under_way, found, not_found };
+
+  /// What the copies share.
+  struct state {
+    state(bytes_view key, time_point start) : steps("put", key, start) {}
+
+    std::uint64_t sequence = 0;
+    std::size_t replicas_wanted = 0;
+    std::size_t needed = 1;
+    std::vector<replica> replicas;  ///< the replica set R: the closest known and not proven dead
+    read_back reading = read_back::not_asked;
+    std::optional<error> failure;  ///< why nobody was even asked
+    trace steps;
+    coro::event decided;
+    coro::event settled;
+  };
+
+  explicit put_receipt(std::shared_ptr<state> shared) noexcept : state_(std::move(shared)) {}
+
+  /// Whether as many peers as needed have confirmed that they stored the record.
+  bool ok() const noexcept { return stored() >= state_->needed; }
+
+  std::uint64_t sequence() const noexcept { return state_->sequence; }
+  /// |R|: how many peers the record was meant for. Self never counts.
+  std::size_t population() const noexcept { return state_->replicas.size(); }
+  std::size_t needed() const noexcept { return state_->needed; }
+  std::size_t stored() const noexcept { return count(replica::state::stored); }
+  std::size_t refused() const noexcept { return count(replica::state::refused); }
+  std::size_t unanswered() const noexcept { return count(replica::state::no_answer); }
+  /// R, the replicas that were wanted; `population()` may be smaller in a small swarm.
+  std::size_t replicas_wanted() const noexcept { return state_->replicas_wanted; }
+  /// Fewer peers than wanted exist: less redundancy, but no failure.
+  bool degraded() const noexcept { return population() < replicas_wanted(); }
+  read_back reading() const noexcept { return state_->reading; }
+
+  std::vector<replica> const& replicas() const noexcept { return state_->replicas; }
+  trace const& steps() const noexcept { return state_->steps; }
+
+  /// Completes when the last peer has answered or been given up. Cancellable.
+  KADORO_DECL coro::task<result<void>> settled() const;
+
+  /// One sentence: `stored on 4 of 3 needed (4 asked)`, or what is wrong, with key-independent cause and what to do.
+  KADORO_DECL std::string explain() const;
+
+ private:
+  KADORO_DECL std::size_t count(replica::state s) const noexcept;
+
+  std::shared_ptr<state> state_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/put_receipt.ipp"
+#endif

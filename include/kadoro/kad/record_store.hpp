@@ -1,0 +1,226 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "kadoro/base/error.hpp"
+#include "kadoro/base/time.hpp"
+#include "kadoro/kad/record.hpp"
+#include "kadoro/kad/verified_cache.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+/// How much a node keeps for others. A range is a range of addresses that one owner usually holds.
+struct store_limits {
+  std::size_t max_records = 65536;
+  std::size_t max_bytes = std::size_t{64} << 20;  ///< of keys and values
+  std::size_t max_records_per_publisher = max_records / 4;
+  std::size_t max_bytes_per_publisher = max_bytes / 4;
+  std::size_t max_records_per_range = max_records / 4;
+  std::size_t max_bytes_per_range = max_bytes / 4;
+  std::size_t max_value_bytes = record::max_value_bytes;
+  /// Slots, that is pairs of key and publisher, whether their record lives or only its sequence is remembered: a new
+  /// one is refused before an old one is forgotten too early. A publisher or a range gets a quarter of them.
+  std::size_t max_remembered = 131072;
+  std::size_t verify_backlog = 256;  ///< records that wait for their signature to be verified
+};
+
+/// Every put and renew ends in exactly one of the first eleven.
+struct store_counters {
+  std::uint64_t stored = 0;     ///< a new sequence came in
+  std::uint64_t renewed = 0;    ///< the publisher said the same again
+  std::uint64_t unchanged = 0;  ///< another holder handed on what is held already
+  std::uint64_t refused_malformed = 0;
+  std::uint64_t refused_too_large = 0;
+  std::uint64_t refused_stale = 0;
+  std::uint64_t refused_signature = 0;
+  std::uint64_t refused_unknown = 0;
+  std::uint64_t refused_full = 0;            ///< the store, or its memory of sequences, is full
+  std::uint64_t refused_full_publisher = 0;  ///< the publisher's share is
+  std::uint64_t refused_full_range = 0;      ///< the share of the address range is
+  std::uint64_t bad_signature = 0;           ///< acknowledged on the session, then found not to be signed, and dropped
+  std::uint64_t verified_inline = 0;         ///< before the acknowledgement
+  std::uint64_t verified_later = 0;          ///< idle, or because somebody wanted to read
+  std::uint64_t expired = 0;
+  std::uint64_t forgotten = 0;  ///< sequences that need not be remembered any more
+};
+
+/// The signed records that a node holds, one slot per key and publisher, with the rules of their life:
+///
+///     (nothing) --put--> pending --verified--> valid --expired--> remembered --forgotten--> (nothing)
+///                           |                    ^  \__ renew, or a higher sequence
+///                           +--- bad signature: dropped; the last valid copy beside it stays
+///
+/// - A record lives for min(remaining, lifetime_max) after it was put. Only its publisher extends that.
+/// - The highest sequence counts, and is remembered for 1.05 lifetime_max after it expired, tombstones included, so
+///   that no copy from elsewhere brings an old record back.
+/// - What the publisher puts over its own session is acknowledged before its signature is verified, but neither shown
+///   to anybody nor let replace a valid copy until it is.
+///
+/// Knows no clock: every `now` comes from the caller and never goes back. What is due by then has happened first.
+class record_store {
+ public:
+  /// Who brought a record.
+  enum class origin : std::uint8_t {
+    publisher_session,  ///< its publisher, over its own confirmed session (the caller has compared the two)
+    handed_on,          ///< another holder, or a reader that repairs
+    own                 ///< this node itself: trusted, and counted against no limit
+  };
+
+  struct put_result {
+    std::optional<errc> refused;
+    std::optional<record_header> held;  ///< with `refused_stale`: the highest that is known
+    bool changed = false;               ///< readers see something new, once it is verified
+  };
+
+  struct held {
+    record const* value = nullptr;  ///< valid until the store changes
+    duration remaining{};
+  };
+
+  KADORO_DECL record_store(store_limits const& limits, verified_cache& cache);
+  record_store(record_store const&) = delete;
+  record_store& operator=(record_store const&) = delete;
+  KADORO_DECL ~record_store();
+
+  /// Takes a record, or says why not: `malformed`, `refused_too_large`, `refused_stale`, `refused_signature`,
+  /// `refused_full`. The same sequence again: from its publisher a renewal, from another holder no change; with another
+  /// content `refused_stale`, as is a sequence that has expired here unless the publisher itself brings it.
+  KADORO_DECL put_result put(record what, origin from, std::optional<std::uint64_t> range, duration remaining,
+                             time_point now);
+
+  /// The publisher says, over its own session, that exactly this sequence lives on: until now + lifetime_max.
+  /// `refused_unknown` if no such copy is held, `refused_stale` if a higher sequence is known.
+  KADORO_DECL std::optional<errc> renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
+                                        time_point now);
+
+  /// All live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
+  /// publisher. Clears `out` first.
+  KADORO_DECL void get(bytes_view key, time_point now, std::vector<held>& out);
+  KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
+
+  /// The highest sequence known of that slot, live or remembered.
+  KADORO_DECL std::optional<record_header> highest(bytes_view key, peer_id const& publisher);
+
+  /// Idle work: verifies up to `max` of the records that wait. True if more wait.
+  KADORO_DECL bool verify_some(std::size_t max);
+
+  /// Drops what has expired, forgets what need not be remembered. Every function that takes a `now` does it first.
+  KADORO_DECL void expire(time_point now);
+  /// When `expire` has something to do next.
+  KADORO_DECL std::optional<time_point> next_expiry() const;
+
+  /// Calls `fn(held const&)` for every live record, verified, in the order of keys. `fn` must not change the store.
+  template <class Function>
+  void for_each(time_point now, Function&& fn) {
+    expire(now);
+    for (auto at = slots_.begin(); at != slots_.end();) {
+      auto const here = at++;
+      if (settle(here) && here->second.valid) fn(here->second.valid->as_held(now));
+    }
+  }
+
+  /// Records that live here, own ones included, and the bytes of their keys and values.
+  std::size_t size() const noexcept { return foreign_.records + own_.records; }
+  std::size_t bytes() const noexcept { return foreign_.bytes + own_.bytes; }
+  /// Records that wait for their signature to be verified.
+  std::size_t backlog() const noexcept { return backlog_.size(); }
+  /// Slots without a live record, of which the highest sequence is remembered.
+  std::size_t remembered() const noexcept { return slots_.size() - size(); }
+  store_counters const& counters() const noexcept { return counters_; }
+
+ private:
+  /// A slot's place: in the order of keys, then of publishers as `get` wants them.
+  struct slot_name {
+    kadoro::bytes key;
+    std::uint32_t cursor = 0;
+    peer_id publisher;
+  };
+  struct slot_view {
+    KADORO_DECL slot_view(bytes_view slot_key, peer_id const& slot_publisher) noexcept;
+    slot_view(slot_name const& of) noexcept : key(of.key), cursor(of.cursor), publisher(of.publisher.bytes()) {}
+
+    bytes_view key;
+    std::uint32_t cursor;
+    bytes_view publisher;
+  };
+  struct by_name {
+    using is_transparent = void;
+    KADORO_DECL bool operator()(slot_view const& a, slot_view const& b) const noexcept;
+  };
+
+  struct copy {
+    record what;
+    crypto::digest value_hash{};  ///< known once it is valid
+    time_point expires{};
+
+    held as_held(time_point now) const noexcept { return {&what, expires - now}; }
+    record_header header() const {
+      return {what.key, what.publisher, what.sequence, what.lifetime_max, what.flags, value_hash, what.signature};
+    }
+    std::size_t bytes() const noexcept { return what.key.size() + what.value.size(); }
+  };
+
+  struct slot;
+  using slot_map = std::map<slot_name, slot, by_name>;
+
+  struct slot {
+    std::unique_ptr<copy> valid;                ///< live and verified
+    std::unique_ptr<copy> pending;              ///< live, a higher sequence than `valid`, not verified yet
+    std::unique_ptr<record_header> remembered;  ///< the highest sequence, when nothing live has it
+    time_point remember_until{};
+    std::optional<std::uint64_t> range;  ///< that it counts against: of who made the slot
+    bool own = false;
+    std::uint64_t serial = 0;   ///< makes entries of `agenda_` unique, in an order that is the same in every run
+    std::uint64_t arrival = 0;  ///< of `pending`, in `backlog_`
+    time_point due{};           ///< in `agenda_`
+
+    bool live() const noexcept { return valid || pending; }
+  };
+
+  struct usage {
+    std::size_t records = 0;
+    std::size_t bytes = 0;
+    std::size_t slots = 0;
+  };
+
+  KADORO_DECL static slot_name make_name(record const& of);
+  KADORO_DECL slot_map::iterator find_settled(bytes_view key, peer_id const& publisher);
+  KADORO_DECL put_result refuse(errc why) noexcept;
+  KADORO_DECL put_result refuse_stale(slot const& known);
+  KADORO_DECL put_result put_same(slot_map::iterator at, record&& what, origin from, time_point now);
+  KADORO_DECL put_result put_new(slot_map::iterator at, record&& what, origin from, std::optional<std::uint64_t> range,
+                                 duration life, time_point now);
+  /// The counter of the limit that stands against this much more; null if there is room.
+  KADORO_DECL std::uint64_t* no_room(peer_id const& publisher, std::optional<std::uint64_t> range, usage const& more);
+  KADORO_DECL static void retire_valid(slot& in);
+  /// Verifies what is pending. False if nothing was left, and the slot is gone.
+  KADORO_DECL bool settle(slot_map::iterator at);
+  /// Every change of a slot stands between these two, which keep tallies and agenda; the second answers as `settle`.
+  KADORO_DECL void begin_change(slot_map::iterator at);
+  KADORO_DECL bool end_change(slot_map::iterator at);
+  KADORO_DECL void tally(slot_map::iterator at, bool add);
+
+  store_limits limits_;
+  verified_cache& cache_;
+  slot_map slots_;
+  std::map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
+      agenda_;                                           ///< by when a slot next changes by itself
+  std::map<std::uint64_t, slot_map::iterator> backlog_;  ///< by arrival
+  usage own_;
+  usage foreign_;
+  std::map<peer_id, usage> per_publisher_;
+  std::map<std::uint64_t, usage> per_range_;
+  std::uint64_t next_serial_ = 0;
+  store_counters counters_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/record_store.ipp"
+#endif

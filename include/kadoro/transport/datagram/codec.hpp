@@ -1,0 +1,26 @@
+#pragma once
+
+#include "kadoro/transport/message.hpp"
+
+/// @file
+/// Between messages as Kademlia sees them and their protobuf: references become ids with addresses, lists are cut to
+/// what one datagram holds.
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+/// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `out`.
+KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out);
+
+/// Encodes an answer. Records come first, then contacts; what does not fit is left out, and the cursors say where to go
+/// on. `m.contacts_cursor` says on entry how many contacts the requester has already.
+KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out);
+
+/// Decodes either. Views stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries that
+/// are no valid peer, `self` among them, are skipped. Fails with `malformed` or `too_large`.
+KADORO_DECL result<message> decode(bytes_view data, peer_book& book, peer_id const& self);
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/datagram/impl/codec.ipp"
+#endif

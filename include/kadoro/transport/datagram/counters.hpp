@@ -1,0 +1,65 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "kadoro/io/endpoint.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+/// Why a datagram, or what was in it, was dropped. Every drop has a reason, every reason a counter.
+enum class drop : std::uint8_t {
+  unknown_type,         ///< empty, or its first byte is none of ours
+  wrong_size,           ///< shorter than its kind, or a first flight that is not padded
+  wrong_version,        ///< a protocol version that we do not speak
+  wrong_mac,            ///< another swarm key, or none: a stranger; gets no answer
+  rate_limited,         ///< too many first flights from that range, or at all
+  replayed,             ///< a first flight that was seen before, from elsewhere or too late
+  other_identity,       ///< meant for an identity that does not live here; answered with "I am X"
+  wrong_identity,       ///< the peer id inside does not belong to the static key
+  not_authentic,        ///< the decryption failed: forged, corrupted, or of an older session
+  unknown_session,      ///< no session with that index: we restarted, or it ended
+  duplicate,            ///< a counter that was seen before
+  malformed,            ///< authentic, but what it carries does not parse
+  unexpected,           ///< an answer that nobody waits for (any more)
+  write_in_first_flight,///< only reads may ride there, the rest can be replayed
+  over_amplification,   ///< would have sent more than three times what came in to an address not validated
+  sessions_full,        ///< the table of sessions is full
+  count_                ///< how many reasons there are
+};
+
+KADORO_DECL std::string_view to_string(drop why) noexcept;
+
+/// Counters of a datagram transport.
+struct counters {
+  struct dropped_entry {
+    std::uint64_t count = 0;
+    io::endpoint last_from;  ///< where the last one came from, to name it
+  };
+
+  std::array<dropped_entry, static_cast<std::size_t>(drop::count_)> dropped{};
+  std::uint64_t first_flights_sent = 0;
+  std::uint64_t first_flights_received = 0;  ///< authentic ones
+  std::uint64_t first_flights_repeated = 0;  ///< answered again from the cache
+  std::uint64_t sessions_opened = 0;         ///< as initiator
+  std::uint64_t sessions_accepted = 0;       ///< as responder, confirmed
+  std::uint64_t requests_sent = 0;
+  std::uint64_t retransmissions = 0;
+  std::uint64_t requests_received = 0;
+  std::uint64_t answers_received = 0;
+  std::uint64_t requests_failed = 0;
+
+  void note(drop why, io::endpoint const& from) noexcept {
+    dropped_entry& entry = dropped[static_cast<std::size_t>(why)];
+    ++entry.count;
+    entry.last_from = from;
+  }
+  std::uint64_t of(drop why) const noexcept { return dropped[static_cast<std::size_t>(why)].count; }
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/datagram/impl/counters.ipp"
+#endif

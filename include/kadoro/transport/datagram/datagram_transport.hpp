@@ -1,0 +1,147 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kadoro/coro/event.hpp"
+#include "kadoro/crypto/identity.hpp"
+#include "kadoro/crypto/noise.hpp"
+#include "kadoro/io/context.hpp"
+#include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/counters.hpp"
+#include "kadoro/transport/datagram/first_flight_cache.hpp"
+#include "kadoro/transport/datagram/packet.hpp"
+#include "kadoro/transport/datagram/rate_limiter.hpp"
+#include "kadoro/transport/datagram/session.hpp"
+#include "kadoro/transport/transport.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+/// What a datagram transport is opened with.
+struct options {
+  io::endpoint listen;                           ///< port 0: any free one
+  peer_mode mode = peer_mode::server;            ///< told to every peer in the handshake
+  std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
+  duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again
+};
+
+/// Requests over encrypted UDP: Noise IK sessions between Ed25519 identities, one round trip on first contact, one
+/// afterwards, one datagram a message. docs/datagram.md describes every byte and every rule.
+///
+/// A request to a peer without a session starts a dial: the first flight, with the request inside if that is a read.
+/// The answer makes a session; whatever waits goes out on it. A request that went out on a session and is not answered
+/// goes out again when the peer's retransmission timeout says so; from the second silence on, a dial runs beside it,
+/// in case the peer has restarted and lost the session.
+class datagram_transport final : public transport, private io::udp_port::receiver {
+ public:
+  static constexpr std::size_t max_sessions = 4096;
+  static constexpr std::size_t max_unconfirmed_sessions = 512;
+  static constexpr std::size_t max_sessions_per_peer = 3;
+  static constexpr std::size_t max_requests = 16384;  ///< under way at once
+  static constexpr std::size_t max_dialled_addresses = 3;
+
+  /// Binds the port. Errors: those of `io::context::open_udp`. `context` and `book` must outlive the transport.
+  KADORO_DECL static result<std::unique_ptr<datagram_transport>> open(io::context& context, peer_book& book,
+                                                                      crypto::identity const& self,
+                                                                      options const& how);
+  KADORO_DECL ~datagram_transport() override;
+
+  KADORO_DECL coro::task<result<message>> request(peer_ref to, message const& what) override;
+  void set_handler(handler* to) noexcept override { handler_ = to; }
+  KADORO_DECL std::vector<multiaddr> listen_addresses() const override;
+  KADORO_DECL coro::task<void> close() override;
+
+  io::endpoint local() const noexcept { return port_->local(); }
+  /// Our address as the peer that answered a handshake last saw it.
+  std::optional<io::endpoint> const& observed() const noexcept { return observed_; }
+  counters const& counts() const noexcept { return counts_; }
+  io::udp_counters const& port_counts() const noexcept { return port_->counters(); }
+  std::size_t sessions() const noexcept { return sessions_.size(); }
+
+ private:
+  struct link;
+  struct dial;
+  struct pending;
+
+  datagram_transport(io::context& context, peer_book& book, crypto::identity const& self, options const& how,
+                     std::unique_ptr<io::udp_port> port);
+
+  // Requests of ours.
+  KADORO_DECL std::optional<error> begin(pending& p);
+  KADORO_DECL std::optional<error> await_session(link& l, pending& p);
+  KADORO_DECL bool send_on(session& s, link& l, pending& p);
+  KADORO_DECL void on_silence(pending& p);
+  KADORO_DECL void complete(pending& p, result<message> outcome);
+  KADORO_DECL void send_waiting(session& s, link& l);
+  KADORO_DECL error no_answer(peer const& to, std::size_t transmissions) const;
+
+  // Dials.
+  KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
+  KADORO_DECL void send_first_flight(dial& d);
+  KADORO_DECL void on_dial_silence(dial& d);
+  KADORO_DECL void end_dial(link& l, std::optional<error> failure);
+
+  // What comes in.
+  KADORO_DECL void on_datagrams(std::span<io::datagram> batch) override;
+  KADORO_DECL void on_unreachable(io::endpoint const& to) override;
+  KADORO_DECL void on_first_flight(io::datagram const& in);
+  KADORO_DECL void on_answer(io::datagram const& in);
+  KADORO_DECL void on_sealed(io::datagram const& in);
+  KADORO_DECL void on_other_identity(io::datagram const& in);
+  KADORO_DECL void on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f, bool exact);
+  KADORO_DECL std::size_t serve(peer_ref const& from, io::endpoint const& where, frame const& f, bool may_write,
+                                bytes_span out);
+  KADORO_DECL void say_who_we_are(io::datagram const& in);
+
+  // Sessions.
+  KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
+                                    std::uint32_t local_index, std::uint32_t remote_index, bool confirmed);
+  KADORO_DECL void confirm(session& s, link& l);
+  KADORO_DECL void close_session(session& s);
+  KADORO_DECL session* usable(link& l) const;
+  KADORO_DECL bool seal_and_send(session& s, frame const& f);
+  KADORO_DECL link& link_of(peer_ref const& to);
+  KADORO_DECL void drop_link_if_idle(link& l);
+  KADORO_DECL std::uint32_t fresh_index();
+  KADORO_DECL void clean_up();
+
+  struct cleaner : coro::timer_node {
+    explicit cleaner(datagram_transport& of) noexcept
+        : timer_node([](timer_node& n) { static_cast<cleaner&>(n).owner.clean_up(); }), owner(of) {}
+    datagram_transport& owner;
+  };
+
+  io::context& context_;
+  peer_book& book_;
+  crypto::identity self_;
+  peer_id id_;
+  options options_;
+  swarm_keys keys_;
+  std::unique_ptr<io::udp_port> port_;
+  handler* handler_ = nullptr;
+  bool closed_ = false;
+
+  std::map<peer_id, std::unique_ptr<link>> links_;
+  std::map<std::uint32_t, std::unique_ptr<session>> sessions_;  // by local index
+  std::map<std::uint32_t, dial*> dials_;                        // by local index
+  std::map<std::uint32_t, pending*> requests_;                  // by request id
+  std::size_t unconfirmed_ = 0;
+  std::uint32_t next_request_ = 0;
+  coro::event drained_;  // set while no request is under way
+
+  first_flight_cache first_flights_;
+  rate_limiter handshakes_{128, 512, 2000, 4000};
+  token_bucket introductions_{20, 50};
+  std::map<io::endpoint, time_point> nobody_listens_;  // ICMP hints, bounded, for texts only
+  std::optional<io::endpoint> observed_;
+  counters counts_;
+  cleaner cleaner_{*this};
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/datagram/impl/datagram_transport.ipp"
+#endif

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/transport/datagram/codec.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+namespace detail {
+
+inline constexpr std::size_t cursor_field_bytes = 7;  // a two-byte tag and a 32-bit varint
+
+/// Why a peer refused, as a number that never changes: its place in this list, counted from 1.
+inline constexpr errc refusals[] = {errc::refused,           errc::refused_client_mode, errc::refused_stale,
+                                    errc::refused_publisher, errc::refused_signature,   errc::refused_full,
+                                    errc::refused_too_large, errc::refused_rate,        errc::refused_unknown,
+                                    errc::refused_unsupported};
+
+inline std::uint32_t refusal_number(std::optional<errc> why) noexcept {
+  if (!why) return 0;
+  auto const at = std::find(std::begin(refusals), std::end(refusals), *why);
+  return at == std::end(refusals) ? 1 : static_cast<std::uint32_t>(at - std::begin(refusals)) + 1;
+}
+
+inline std::optional<errc> refusal_of(std::uint32_t number) noexcept {
+  if (number == 0) return {};
+  return number <= std::size(refusals) ? refusals[number - 1] : errc::refused;
+}
+
+inline wire::message without_lists(message const& m) {
+  wire::message out;
+  out.type = m.type;
+  out.key = m.key;
+  out.record = m.record;
+  out.refusal = refusal_number(m.refusal);
+  out.sequence = m.sequence;
+  return out;
+}
+
+/// Nothing for a peer without a confirmed address: it is not handed on.
+inline std::optional<wire::peer> to_wire(peer const& p) {
+  wire::peer out;
+  for (peer::address const& a : p.addresses())
+    if (a.confirmed) out.addresses.push_back(a.where.bytes());
+  if (out.addresses.empty()) return {};
+  out.id = p.id().bytes();
+  return out;
+}
+
+}  // namespace detail
+
+KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out) {
+  wire::message w = detail::without_lists(m);
+  w.records_cursor = m.records_cursor;
+  w.contacts_cursor = m.contacts_cursor;
+  std::size_t const size = wire::encoded_size(w);
+  if (size > out.size())
+    return fail(errc::too_large, "the request needs " + std::to_string(size) + " bytes, one datagram holds " +
+                                     std::to_string(out.size()));
+  return wire::encode(w, out);
+}
+
+KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) {
+  wire::message w = detail::without_lists(m);
+  std::size_t size = wire::encoded_size(w) + 2 * detail::cursor_field_bytes;
+  for (wire::record const& r : m.records) {
+    std::size_t const more = wire::encoded_size(r);
+    if (size + more > out.size() || w.records.size() == wire::message::max_records) {
+      w.records_cursor = std::max(1u, cursor_of(r.publisher));
+      break;
+    }
+    size += more;
+    w.records.push_back(r);
+  }
+  std::uint32_t passed = 0;
+  for (peer_ref const& contact : m.contacts) {
+    if (auto const entry = detail::to_wire(*contact)) {
+      std::size_t const more = wire::encoded_size(*entry);
+      if (size + more > out.size() || w.closer.size() == wire::message::max_peers) {
+        w.contacts_cursor = m.contacts_cursor + passed;
+        break;
+      }
+      size += more;
+      w.closer.push_back(*entry);
+    }
+    ++passed;
+  }
+  return wire::encode(w, out);
+}
+
+KADORO_DECL result<message> decode(bytes_view data, peer_book& book, peer_id const& self) {
+  auto const w = wire::decode(data);
+  if (!w) return fail(w.error());
+  message m;
+  m.type = w->type;
+  m.key = w->key;
+  m.record = w->record;
+  m.records = w->records;
+  m.refusal = detail::refusal_of(w->refusal);
+  m.records_cursor = w->records_cursor;
+  m.contacts_cursor = w->contacts_cursor;
+  m.sequence = w->sequence;
+  for (wire::peer const& entry : w->closer) {
+    auto const id = peer_id::from_bytes(entry.id);
+    if (!id || *id == self) continue;
+    peer_ref const contact = book.intern(*id);
+    for (bytes_view const raw : entry.addresses)
+      if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(*where, false);
+    m.contacts.push_back(contact);
+  }
+  return m;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram

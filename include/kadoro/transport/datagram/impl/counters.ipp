@@ -1,0 +1,30 @@
+#pragma once
+
+#include "kadoro/transport/datagram/counters.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+KADORO_DECL std::string_view to_string(drop why) noexcept {
+  switch (why) {
+    case drop::unknown_type: return "unknown type";
+    case drop::wrong_size: return "wrong size";
+    case drop::wrong_version: return "wrong protocol version";
+    case drop::wrong_mac: return "wrong swarm key";
+    case drop::rate_limited: return "rate limited";
+    case drop::replayed: return "replayed";
+    case drop::other_identity: return "meant for another identity";
+    case drop::wrong_identity: return "peer id does not match its key";
+    case drop::not_authentic: return "not authentic";
+    case drop::unknown_session: return "unknown session";
+    case drop::duplicate: return "duplicate";
+    case drop::malformed: return "malformed";
+    case drop::unexpected: return "unexpected answer";
+    case drop::write_in_first_flight: return "write in a first flight";
+    case drop::over_amplification: return "address not validated";
+    case drop::sessions_full: return "session table full";
+    case drop::count_: break;
+  }
+  return "unknown reason";
+}
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -1,0 +1,756 @@
+#pragma once
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+
+#include "kadoro/coro/sleep.hpp"
+#include "kadoro/transport/datagram/datagram_transport.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+/// One request of ours. It lives in the frame of `request`, and leaves every list when that ends.
+///
+///     waiting (no session: the dial's timer drives) --- session ---> in flight (its own timer drives) ---> done
+///     in flight --- the sessions are gone ---> waiting
+struct datagram_transport::pending {
+  struct place : coro::list_node {
+    explicit place(pending& of) noexcept : owner(of) {}
+    pending& owner;
+  };
+  struct alarm : coro::timer_node {
+    explicit alarm(pending& of) noexcept
+        : timer_node([](timer_node& n) {
+            pending& p = static_cast<alarm&>(n).owner;
+            p.transport.on_silence(p);
+          }),
+          owner(of) {}
+    pending& owner;
+  };
+
+  pending(datagram_transport& by, peer_ref target) noexcept : transport(by), to(std::move(target)) {}
+  pending(pending const&) = delete;
+  pending& operator=(pending const&) = delete;
+  ~pending() {
+    if (id == 0) return;
+    transport.requests_.erase(id);
+    if (transport.requests_.empty()) transport.drained_.set();
+  }
+
+  datagram_transport& transport;
+  peer_ref to;
+  bytes encoded;
+  bool read_only = false;
+  std::uint32_t id = 0;
+  std::uint8_t transmissions = 0;
+  std::size_t on_session = 0;  // how many of them went out on a session
+  time_point begun{};
+  std::array<time_point, 16> sent_at{};
+  duration timeout{};
+  place where{*this};
+  alarm silence{*this};
+  coro::event done;
+  result<message> outcome = fail(errc::cancelled);
+};
+
+/// A handshake of ours that has not been answered yet.
+struct datagram_transport::dial : coro::timer_node {
+  dial(datagram_transport& of, link& to, crypto::noise_handshake const& h) noexcept
+      : timer_node([](timer_node& n) {
+          dial& d = static_cast<dial&>(n);
+          d.owner.on_dial_silence(d);
+        }),
+        owner(of),
+        towards(to),
+        handshake(h) {}
+
+  datagram_transport& owner;
+  link& towards;
+  crypto::noise_handshake handshake;
+  std::uint32_t index = 0;
+  bytes packet;
+  std::vector<io::endpoint> targets;
+  std::uint32_t carried_request = 0;  // 0: none
+  std::size_t transmissions = 0;
+  time_point begun{};
+  duration timeout{};
+};
+
+/// All that there is between us and one peer.
+struct datagram_transport::link {
+  explicit link(peer_ref of) : who(std::move(of)) {}
+
+  peer_ref who;
+  std::vector<session*> sessions;  // oldest first
+  std::unique_ptr<dial> dialling;
+  coro::list_node waiting;    // requests that wait for a session
+  coro::list_node in_flight;  // requests that went out on one
+
+  bool wanted() const noexcept { return waiting.linked() || in_flight.linked(); }
+};
+
+// ---- opening and closing --------------------------------------------------------------------------------------------
+
+KADORO_DECL result<std::unique_ptr<datagram_transport>> datagram_transport::open(io::context& context, peer_book& book,
+                                                                                 crypto::identity const& self,
+                                                                                 options const& how) {
+  auto port = context.open_udp(how.listen);
+  if (!port) return fail(port.error());
+  return std::unique_ptr<datagram_transport>(new datagram_transport(context, book, self, how, std::move(*port)));
+}
+
+inline datagram_transport::datagram_transport(io::context& context, peer_book& book, crypto::identity const& self,
+                                              options const& how, std::unique_ptr<io::udp_port> port)
+    : context_(context),
+      book_(book),
+      self_(self),
+      id_(peer_id::of_ed25519(self.public_key())),
+      options_(how),
+      keys_(how.swarm_key),
+      port_(std::move(port)) {
+  next_request_ = static_cast<std::uint32_t>(context_.random().next()) | 1u;
+  drained_.set();
+  port_->set_receiver(this);
+}
+
+KADORO_DECL datagram_transport::~datagram_transport() {
+  assert(requests_.empty() && "close() the transport before it is destroyed");
+  if (port_) port_->set_receiver(nullptr);
+}
+
+KADORO_DECL coro::task<void> datagram_transport::close() {
+  if (!closed_) {
+    closed_ = true;
+    frame bye;
+    bye.kind = frame_kind::goodbye;
+    for (auto& [index, s] : sessions_)
+      if (s->confirmed) seal_and_send(*s, bye);
+    for (auto& [number, p] : requests_)
+      complete(*p, fail(errc::closed, "closed before " + p->to->id().to_string() + " answered"));
+    context_.disarm(cleaner_);
+    for (auto& [id, l] : links_) end_dial(*l, {});
+  }
+  auto const drained = co_await drained_.wait();
+  static_cast<void>(drained);  // a cancelled close has said its goodbyes too
+  auto const turn = co_await coro::sleep_for(duration(1));  // one loop turn, in which the goodbyes are flushed
+  static_cast<void>(turn);
+}
+
+KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const {
+  io::endpoint where = port_->local();
+  if (where.is_unspecified() && observed_) where = *observed_;
+  return {multiaddr::datagram(where, id_)};
+}
+
+// ---- requests of ours -----------------------------------------------------------------------------------------------
+
+KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
+  pending p(*this, std::move(to));
+  p.read_only = is_read(what.type);
+  p.encoded.resize(max_message_bytes);
+  auto const size = encode_request(what, p.encoded);
+  if (!size) co_return fail(size.error());
+  p.encoded.resize(*size);
+  if (auto refused = begin(p)) co_return fail(std::move(*refused));
+  auto const waited = co_await p.done.wait();
+  if (!waited) co_return fail(waited.error());
+  co_return std::move(p.outcome);
+}
+
+KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
+  if (closed_) return error(errc::closed, "this transport is closed");
+  if (p.to->id() == id_) return error(errc::invalid_argument, "a request to ourselves");
+  if (requests_.size() >= max_requests)
+    return error(errc::queue_full, std::to_string(max_requests) + " requests are under way already");
+  while (next_request_ == 0 || requests_.contains(next_request_)) ++next_request_;
+  p.id = next_request_++;
+  p.begun = context_.now();
+  requests_.emplace(p.id, &p);
+  drained_.reset();
+  ++counts_.requests_sent;
+  link& l = link_of(p.to);
+  session* const s = usable(l);
+  if (s != nullptr && send_on(*s, l, p)) return {};
+  auto failure = await_session(l, p);
+  if (failure) drop_link_if_idle(l);
+  return failure;
+}
+
+/// Lets `p` wait for the session that a dial will bring. A request only ever waits while a dial runs.
+KADORO_DECL std::optional<error> datagram_transport::await_session(link& l, pending& p) {
+  p.where.link_before(l.waiting);
+  if (l.dialling) return {};
+  auto failure = start_dial(l, &p);
+  if (failure) p.where.unlink();
+  return failure;
+}
+
+/// The first transmission, or another one. False if the address is not validated yet and has had its share.
+KADORO_DECL bool datagram_transport::send_on(session& s, link& l, pending& p) {
+  frame f;
+  f.kind = frame_kind::request;
+  f.id = p.id;
+  f.transmission = p.transmissions;
+  f.message = p.encoded;
+  if (!seal_and_send(s, f)) return false;
+  p.sent_at[p.transmissions % p.sent_at.size()] = context_.now();
+  if (p.transmissions > 0) ++counts_.retransmissions;
+  ++p.transmissions;
+  ++p.on_session;
+  p.timeout = p.on_session == 1 ? l.who->rtt.timeout() : 2 * p.timeout;
+  p.where.link_before(l.in_flight);
+  context_.arm(p.silence, context_.now() + p.timeout);
+  return true;
+}
+
+KADORO_DECL void datagram_transport::send_waiting(session& s, link& l) {
+  for (coro::list_node* at = l.waiting.next(); at != &l.waiting;) {
+    pending& p = static_cast<pending::place&>(*at).owner;
+    at = at->next();
+    send_on(s, l, p);
+  }
+}
+
+/// Nobody answered in time: send again, perhaps dial again, or give up.
+KADORO_DECL void datagram_transport::on_silence(pending& p) {
+  link& l = link_of(p.to);
+  if (context_.now() - p.begun >= options_.patience) {
+    bool const dead = p.to->last_heard <= p.begun;
+    if (dead)
+      while (!l.sessions.empty()) close_session(*l.sessions.back());
+    error const why = no_answer(*p.to, p.transmissions);
+    peer_ref const lost = p.to;
+    ++counts_.requests_failed;
+    ++lost->unanswered;
+    complete(p, fail(why));
+    drop_link_if_idle(l);
+    if (dead && handler_ != nullptr) handler_->on_peer_lost(lost, why);
+    return;
+  }
+  bool const suspicious = p.on_session >= 2 && !l.dialling;
+  session* const s = usable(l);
+  if (s != nullptr && send_on(*s, l, p)) {
+    if (suspicious) static_cast<void>(start_dial(l, &p));  // without an address to dial, the session is all we have
+    return;
+  }
+  if (auto failure = await_session(l, p)) complete(p, fail(std::move(*failure)));
+}
+
+KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcome) {
+  p.where.unlink();
+  context_.disarm(p.silence);
+  p.outcome = std::move(outcome);
+  p.done.set();
+}
+
+KADORO_DECL error datagram_transport::no_answer(peer const& to, std::size_t transmissions) const {
+  std::string text = to.id().to_string();
+  bool nobody_listens = false;
+  for (peer::address const& a : to.addresses()) {
+    text += text.find(" at ") == std::string::npos ? " at " : ", ";
+    text += a.where.to_string();
+    auto const where = a.where.udp_endpoint();
+    nobody_listens = nobody_listens || (where && nobody_listens_.contains(*where));
+  }
+  text += ": no answer to " + std::to_string(transmissions) + " transmissions; it is down or unreachable";
+  text += nobody_listens ? " (its system says that nobody listens there)" : ", or its swarm key differs from ours";
+  return error(errc::no_answer, std::move(text));
+}
+
+// ---- dials ----------------------------------------------------------------------------------------------------------
+
+/// Nothing on success. The first flight carries `carried` if that is a read.
+KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending* carried) {
+  std::vector<io::endpoint> targets;
+  for (peer::address const& a : l.who->addresses()) {
+    auto const where = a.where.udp_endpoint();
+    if (where && a.where.is_datagram() && where->is_v6() == port_->local().is_v6() && where->port() != 0 &&
+        targets.size() < max_dialled_addresses)
+      targets.push_back(*where);
+  }
+  if (targets.empty())
+    return error(errc::unreachable, l.who->id().to_string() + ": no address known that a UDP socket of " +
+                                        (port_->local().is_v6() ? "IPv6" : "IPv4") + " can dial");
+  auto const key = l.who->id().ed25519_key();
+  if (!key) return error(errc::unreachable, l.who->id().to_string() + ": not an Ed25519 peer id");
+  auto const remote_static = crypto::x25519_of(*key);
+  if (!remote_static) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
+
+  std::uint32_t const index = fresh_index();
+  bytes packet(first_flight_bytes);
+  packet[0] = static_cast<std::uint8_t>(packet_type::first_flight);
+  packet[1] = protocol_version;
+  store_be(packet.data() + 4, index);
+
+  byte_array<first_flight_payload_bytes> payload{};
+  store_be(payload.data(), feature_signed_records);
+  payload[4] = static_cast<std::uint8_t>(options_.mode);
+  std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
+  std::size_t const room = payload.size() - first_flight_prefix_bytes;
+  bool const rides =
+      carried != nullptr && carried->read_only && frame_header_bytes + carried->encoded.size() <= room;
+  if (rides) {
+    frame f;
+    f.kind = frame_kind::request;
+    f.id = carried->id;
+    f.transmission = carried->transmissions;
+    f.message = carried->encoded;
+    std::size_t const size = write_frame(f, bytes_span(payload).subspan(first_flight_prefix_bytes));
+    store_be(payload.data() + first_flight_prefix_bytes - 2, static_cast<std::uint16_t>(size));
+    carried->sent_at[carried->transmissions % carried->sent_at.size()] = context_.now();
+    ++carried->transmissions;
+  }
+
+  auto const prologue = prologue_of(packet);
+  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
+                                    true, prologue, self_.x25519(), &*remote_static, keys_.psk(), context_.random());
+  auto const written =
+      handshake.write(payload, bytes_span(packet).subspan(first_flight_header_bytes,
+                                                          first_flight_bytes - first_flight_header_bytes - mac_bytes));
+  if (!written) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
+  keys_.stamp(packet);
+
+  l.dialling = std::make_unique<dial>(*this, l, handshake);
+  dial& d = *l.dialling;
+  d.index = index;
+  d.packet = std::move(packet);
+  d.targets = std::move(targets);
+  d.carried_request = rides ? carried->id : 0;
+  d.begun = context_.now();
+  d.timeout = l.who->rtt.timeout();
+  dials_.emplace(index, &d);
+  send_first_flight(d);
+  return {};
+}
+
+KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
+  for (io::endpoint const& to : d.targets) port_->send(to, d.packet);
+  ++d.transmissions;
+  ++counts_.first_flights_sent;
+  context_.arm(d, context_.now() + d.timeout);
+  d.timeout *= 2;
+}
+
+KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
+  link& l = d.towards;
+  if (!l.wanted()) {
+    end_dial(l, {});
+    drop_link_if_idle(l);
+    return;
+  }
+  if (context_.now() - d.begun < options_.patience) {
+    send_first_flight(d);
+    return;
+  }
+  peer_ref const lost = l.who;
+  error const why = no_answer(*lost, d.transmissions);
+  bool const had_session = usable(l) != nullptr;
+  end_dial(l, why);
+  drop_link_if_idle(l);
+  if (had_session) return;
+  ++lost->unanswered;
+  if (handler_ != nullptr) handler_->on_peer_lost(lost, why);
+}
+
+/// Forgets the dial; with a failure, fails the requests that wait for it.
+KADORO_DECL void datagram_transport::end_dial(link& l, std::optional<error> failure) {
+  if (!l.dialling) return;
+  dials_.erase(l.dialling->index);
+  l.dialling.reset();
+  if (!failure) return;
+  while (l.waiting.linked()) {
+    ++counts_.requests_failed;
+    complete(static_cast<pending::place&>(*l.waiting.next()).owner, fail(*failure));
+  }
+}
+
+// ---- what comes in --------------------------------------------------------------------------------------------------
+
+KADORO_DECL void datagram_transport::on_datagrams(std::span<io::datagram> batch) {
+  if (closed_) return;
+  for (io::datagram const& in : batch) {
+    switch (in.data.empty() ? packet_type{} : static_cast<packet_type>(in.data[0])) {
+      case packet_type::first_flight: on_first_flight(in); break;
+      case packet_type::answer: on_answer(in); break;
+      case packet_type::sealed: on_sealed(in); break;
+      case packet_type::other_identity: on_other_identity(in); break;
+      default: counts_.note(drop::unknown_type, in.from);
+    }
+  }
+}
+
+KADORO_DECL void datagram_transport::on_unreachable(io::endpoint const& to) {
+  static constexpr std::size_t max_hints = 256;
+  if (nobody_listens_.size() >= max_hints) nobody_listens_.clear();
+  nobody_listens_[to] = context_.now();
+}
+
+/// mac1, replay cache, rate limit, decryption, identity: the cheap checks come first, and until the session is
+/// confirmed nothing is remembered of the peer.
+KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
+  time_point const now = context_.now();
+  if (in.data.size() != first_flight_bytes) return counts_.note(drop::wrong_size, in.from);
+  if (in.data[1] != protocol_version) return counts_.note(drop::wrong_version, in.from);
+  if (!keys_.stamped(in.data)) return counts_.note(drop::wrong_mac, in.from);
+  bytes_view const ephemeral = in.data.subspan(first_flight_header_bytes, key_bytes);
+  if (auto const* known = first_flights_.find(ephemeral)) {
+    if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
+      return counts_.note(drop::replayed, in.from);
+    ++counts_.first_flights_repeated;
+    port_->send(in.from, known->answer);
+    return;
+  }
+  if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
+  if (unconfirmed_ >= max_unconfirmed_sessions || sessions_.size() >= max_sessions)
+    return counts_.note(drop::sessions_full, in.from);
+
+  auto const prologue = prologue_of(in.data);
+  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
+                                    false, prologue, self_.x25519(), nullptr, keys_.psk(), context_.random());
+  byte_array<first_flight_payload_bytes> payload{};
+  auto const read = handshake.read(in.data.subspan(first_flight_header_bytes, first_flight_bytes -
+                                                                                  first_flight_header_bytes - mac_bytes),
+                                   payload);
+  if (!read) return say_who_we_are(in);
+
+  byte_array<32> claimed{};
+  std::copy_n(payload.begin() + 5, claimed.size(), claimed.begin());
+  auto const claimed_static = crypto::x25519_of(claimed);
+  if (!claimed_static || *claimed_static != *handshake.remote_static() || claimed == self_.public_key())
+    return counts_.note(drop::wrong_identity, in.from);
+  std::size_t const frame_size = load_be<std::uint16_t>(payload.data() + first_flight_prefix_bytes - 2);
+  if (frame_size > payload.size() - first_flight_prefix_bytes) return counts_.note(drop::malformed, in.from);
+  ++counts_.first_flights_received;
+
+  peer_ref const who = book_.intern(peer_id::of_ed25519(claimed));
+  std::uint32_t const index = fresh_index();
+  byte_array<max_answer_payload_bytes> reply{};
+  store_be(reply.data(), index);
+  store_be(reply.data() + 4, feature_signed_records);
+  reply[8] = static_cast<std::uint8_t>(options_.mode);
+  reply[9] = in.from.is_v6() ? 6 : 4;
+  std::copy(in.from.address().begin(), in.from.address().end(), reply.begin() + 10);
+  store_be(reply.data() + 26, in.from.port());
+  std::size_t answered = 0;
+  if (frame_size > 0) {
+    auto const f = read_frame(bytes_view(payload).subspan(first_flight_prefix_bytes, frame_size));
+    if (f && f->kind == frame_kind::request) {
+      answered = serve(who, in.from, *f, false,
+                       bytes_span(reply).subspan(answer_prefix_bytes, frame_header_bytes + max_message_bytes));
+    } else {
+      counts_.note(drop::malformed, in.from);
+    }
+  }
+  store_be(reply.data() + 28, static_cast<std::uint16_t>(answered));
+
+  byte_array<max_answer_bytes> packet{};
+  packet[0] = static_cast<std::uint8_t>(packet_type::answer);
+  packet[1] = protocol_version;
+  store_be(packet.data() + 4, index);
+  std::uint32_t const remote_index = load_be<std::uint32_t>(in.data.data() + 4);
+  store_be(packet.data() + 8, remote_index);
+  auto const written = handshake.write(bytes_view(reply).first(answer_prefix_bytes + answered),
+                                       bytes_span(packet).subspan(answer_header_bytes));
+  if (!written) return counts_.note(drop::wrong_identity, in.from);
+  bytes_span const whole = bytes_span(packet).first(answer_header_bytes + *written + mac_bytes);
+  keys_.stamp(whole);
+  port_->send(in.from, whole);
+  first_flights_.remember(ephemeral, in.from, whole, now);
+
+  link& l = link_of(who);
+  session* s = open_session(l, in.from, handshake.split(), index, remote_index, false);
+  s->remote_features = load_be<std::uint32_t>(payload.data());
+  s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
+  s->received_bytes = in.data.size();
+  s->sent_bytes = whole.size();
+  send_waiting(*s, l);  // fresh by the peer's ephemeral key: what a replayer cannot open, it cannot use
+}
+
+/// Whoever has the swarm key learns who lives here, so that it can say what is wrong.
+KADORO_DECL void datagram_transport::say_who_we_are(io::datagram const& in) {
+  counts_.note(drop::other_identity, in.from);
+  if (!introductions_.take(context_.now())) return;
+  byte_array<other_identity_bytes> packet{};
+  packet[0] = static_cast<std::uint8_t>(packet_type::other_identity);
+  packet[1] = protocol_version;
+  std::copy_n(in.data.begin() + 4, 4 + key_bytes, packet.begin() + 4);  // its index and its ephemeral key
+  std::copy(self_.public_key().begin(), self_.public_key().end(), packet.begin() + 8 + key_bytes);
+  keys_.stamp(packet);
+  port_->send(in.from, packet);
+}
+
+KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
+  if (in.data.size() != other_identity_bytes) return counts_.note(drop::wrong_size, in.from);
+  if (!keys_.stamped(in.data)) return counts_.note(drop::wrong_mac, in.from);
+  auto const at = dials_.find(load_be<std::uint32_t>(in.data.data() + 4));
+  if (at == dials_.end() || !equal(in.data.subspan(8, key_bytes),
+                                   bytes_view(at->second->packet).subspan(first_flight_header_bytes, key_bytes)))
+    return counts_.note(drop::unexpected, in.from);
+  dial& d = *at->second;
+  if (d.targets.size() > 1) {  // the identity may still live at another of its addresses
+    std::erase(d.targets, in.from);
+    return;
+  }
+  byte_array<32> key{};
+  std::copy_n(in.data.begin() + 8 + key_bytes, key.size(), key.begin());
+  link& l = d.towards;
+  peer_ref const lost = l.who;
+  error const why(errc::wrong_identity, lost->id().to_string() + ": at " + in.from.to_string() + " lives " +
+                                            peer_id::of_ed25519(key).to_string() + " instead");
+  bool const had_session = usable(l) != nullptr;
+  end_dial(l, why);
+  drop_link_if_idle(l);
+  if (!had_session && handler_ != nullptr) handler_->on_peer_lost(lost, why);
+}
+
+KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
+  if (in.data.size() < answer_header_bytes + key_bytes + answer_prefix_bytes + tag_bytes + mac_bytes ||
+      in.data.size() > max_answer_bytes)
+    return counts_.note(drop::wrong_size, in.from);
+  if (in.data[1] != protocol_version) return counts_.note(drop::wrong_version, in.from);
+  if (!keys_.stamped(in.data)) return counts_.note(drop::wrong_mac, in.from);
+  auto const at = dials_.find(load_be<std::uint32_t>(in.data.data() + 8));
+  if (at == dials_.end()) return counts_.note(drop::unexpected, in.from);
+  dial& d = *at->second;
+  byte_array<max_answer_payload_bytes> payload{};
+  auto const size =
+      d.handshake.read(in.data.subspan(answer_header_bytes, in.data.size() - answer_header_bytes - mac_bytes), payload);
+  if (!size) return counts_.note(drop::not_authentic, in.from);
+  std::uint32_t const remote_index = load_be<std::uint32_t>(payload.data());
+  std::size_t const frame_size = load_be<std::uint16_t>(payload.data() + 28);
+  if (remote_index != load_be<std::uint32_t>(in.data.data() + 4) || frame_size != *size - answer_prefix_bytes)
+    return counts_.note(drop::malformed, in.from);
+
+  link& l = d.towards;
+  if (d.transmissions == 1) l.who->rtt.sample(context_.now() - d.begun);
+  byte_array<16> address{};
+  std::copy_n(payload.begin() + 10, address.size(), address.begin());
+  std::uint16_t const port = load_be<std::uint16_t>(payload.data() + 26);
+  observed_ = payload[9] == 6 ? io::endpoint::v6(address, port)
+                              : io::endpoint::v4({address[0], address[1], address[2], address[3]}, port);
+
+  session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
+  s->remote_features = load_be<std::uint32_t>(payload.data() + 4);
+  s->remote_mode = payload[8] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
+  ++counts_.sessions_opened;
+  bool const sent_once = d.transmissions == 1;
+  end_dial(l, {});
+  if (frame_size > 0) {
+    auto const f = read_frame(bytes_view(payload).subspan(answer_prefix_bytes, frame_size));
+    if (f && f->kind == frame_kind::answer)
+      on_answer_frame(l.who, in.from, *f, sent_once);
+    else
+      counts_.note(drop::malformed, in.from);
+  }
+  confirm(*s, l);
+  if (s->next_counter == 0) seal_and_send(*s, frame());  // the responder needs a proof that we hold the keys
+}
+
+KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
+  if (in.data.size() < sealed_header_bytes + frame_header_bytes + tag_bytes || in.data.size() > max_packet_bytes)
+    return counts_.note(drop::wrong_size, in.from);
+  auto const at = sessions_.find(load_be<std::uint32_t>(in.data.data() + 4));
+  if (at == sessions_.end()) return counts_.note(drop::unknown_session, in.from);
+  session& s = *at->second;
+  std::uint64_t const counter = load_be<std::uint64_t>(in.data.data() + 8);
+  if (!s.window.fresh(counter)) return counts_.note(drop::duplicate, in.from);
+  bytes_span const sealed = in.data.subspan(sealed_header_bytes);
+  bytes_span const plain = sealed.first(sealed.size() - tag_bytes);
+  if (!crypto::open(s.receive_key, counter, in.data.first(sealed_header_bytes), sealed, plain))
+    return counts_.note(drop::not_authentic, in.from);
+  s.window.mark(counter);
+  time_point const now = context_.now();
+  s.last_received = now;
+  s.peer->last_heard = now;
+  s.peer->unanswered = 0;
+  if (!s.confirmed) confirm(s, link_of(s.peer));
+
+  auto const f = read_frame(plain);
+  if (!f) return counts_.note(drop::malformed, in.from);
+  peer_ref const from = s.peer;
+  switch (f->kind) {
+    case frame_kind::confirm: return;
+    case frame_kind::answer: return on_answer_frame(from, in.from, *f, true);
+    case frame_kind::request: {
+      byte_array<max_frame_bytes> reply{};
+      std::size_t const size = serve(from, in.from, *f, true, reply);
+      if (size == 0) return;
+      auto const answer = read_frame(bytes_view(reply).first(size));
+      seal_and_send(s, *answer);
+      return;
+    }
+    case frame_kind::goodbye: {
+      link& l = link_of(from);
+      error const why(errc::closed, from->id().to_string() + " left");
+      while (!l.sessions.empty()) close_session(*l.sessions.back());
+      while (l.in_flight.linked())
+        complete(static_cast<pending::place&>(*l.in_flight.next()).owner, fail(why));
+      drop_link_if_idle(l);
+      if (handler_ != nullptr) handler_->on_peer_lost(from, why);
+      return;
+    }
+  }
+}
+
+/// `exact`: it is known which transmission the answer answers, so its time may be taken.
+KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f,
+                                                     bool exact) {
+  auto const at = requests_.find(f.id);
+  if (at == requests_.end() || at->second->to != from || at->second->done.is_set())
+    return counts_.note(drop::unexpected, where);
+  pending& p = *at->second;
+  if (f.transmission >= p.transmissions) return counts_.note(drop::malformed, where);
+  if (exact && p.transmissions - f.transmission <= static_cast<int>(p.sent_at.size()))
+    from->rtt.sample(context_.now() - p.sent_at[f.transmission % p.sent_at.size()]);
+  auto storage = std::make_shared<bytes const>(f.message.begin(), f.message.end());
+  auto decoded = decode(*storage, book_, id_);
+  if (!decoded) return counts_.note(drop::malformed, where);
+  decoded->storage = std::move(storage);
+  ++counts_.answers_received;
+  complete(p, std::move(decoded));
+}
+
+/// Lets the handler answer a request. Writes the whole answer frame to `out` and returns its size; 0 = say nothing.
+KADORO_DECL std::size_t datagram_transport::serve(peer_ref const& from, io::endpoint const& where, frame const& f,
+                                                  bool may_write, bytes_span out) {
+  auto const request = decode(f.message, book_, id_);
+  if (!request) {
+    counts_.note(drop::malformed, where);
+    return 0;
+  }
+  if (!may_write && !is_read(request->type)) {
+    counts_.note(drop::write_in_first_flight, where);
+    return 0;
+  }
+  if (handler_ == nullptr) return 0;
+  ++counts_.requests_received;
+  message answer;
+  answer.type = request->type;
+  if (handler_->on_request(from, *request, answer) == handler::reply::silence) return 0;
+  bytes_span const body = out.subspan(frame_header_bytes, max_message_bytes);
+  auto const size = encode_answer(answer, body);
+  if (!size) return 0;
+  frame reply;
+  reply.kind = frame_kind::answer;
+  reply.id = f.id;
+  reply.transmission = f.transmission;
+  reply.message = bytes_view();
+  write_frame(reply, out);
+  return frame_header_bytes + *size;
+}
+
+// ---- sessions -------------------------------------------------------------------------------------------------------
+
+KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint const& remote,
+                                                      crypto::noise_keys const& keys, std::uint32_t local_index,
+                                                      std::uint32_t remote_index, bool confirmed) {
+  if (l.sessions.size() == max_sessions_per_peer) {
+    auto const unproven = std::find_if(l.sessions.begin(), l.sessions.end(), [](session* s) { return !s->confirmed; });
+    close_session(unproven != l.sessions.end() ? **unproven : *l.sessions.front());
+  }
+  auto s = std::make_unique<session>();
+  s->local_index = local_index;
+  s->remote_index = remote_index;
+  s->peer = l.who;
+  s->remote = remote;
+  s->send_key = keys.send;
+  s->receive_key = keys.receive;
+  s->confirmed = confirmed;
+  s->created = s->last_received = context_.now();
+  if (!confirmed) ++unconfirmed_;
+  session* const opened = s.get();
+  l.sessions.push_back(opened);
+  sessions_.emplace(local_index, std::move(s));
+  if (!cleaner_.armed()) context_.arm(cleaner_, context_.now() + session::unconfirmed_life);
+  return opened;
+}
+
+/// The peer holds the keys and lives where it says: now, and only now, it is learned.
+KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
+  if (!s.confirmed) {
+    s.confirmed = true;
+    --unconfirmed_;
+    ++counts_.sessions_accepted;
+  }
+  peer& who = *l.who;
+  who.mode = s.remote_mode;
+  who.features = s.remote_features;
+  who.last_heard = context_.now();
+  who.unanswered = 0;
+  who.add_address(multiaddr::datagram(s.remote, std::nullopt), true);
+  nobody_listens_.erase(s.remote);
+  if (handler_ != nullptr) handler_->on_peer_confirmed(l.who);
+  if (l.waiting.linked()) send_waiting(s, l);
+}
+
+KADORO_DECL void datagram_transport::close_session(session& s) {
+  link& l = link_of(s.peer);
+  std::erase(l.sessions, &s);
+  if (!s.confirmed) --unconfirmed_;
+  sodium_memzero(s.send_key.data(), s.send_key.size());
+  sodium_memzero(s.receive_key.data(), s.receive_key.size());
+  sessions_.erase(s.local_index);
+}
+
+/// The session to send on: the newest confirmed one, else the newest at all; none if the peer may have forgotten it.
+KADORO_DECL session* datagram_transport::usable(link& l) const {
+  session* best = nullptr;
+  for (session* s : l.sessions) {
+    if (context_.now() - s->last_received > session::idle_before_redial) continue;
+    if (best == nullptr || s->confirmed || !best->confirmed) best = s;
+  }
+  return best;
+}
+
+/// False if the address is not validated and would get more than three times what came from it.
+KADORO_DECL bool datagram_transport::seal_and_send(session& s, frame const& f) {
+  byte_array<max_packet_bytes> packet{};
+  std::size_t const plain = write_frame(f, bytes_span(packet).subspan(sealed_header_bytes));
+  std::size_t const size = sealed_header_bytes + plain + tag_bytes;
+  if (!s.may_send(size)) {
+    counts_.note(drop::over_amplification, s.remote);
+    return false;
+  }
+  packet[0] = static_cast<std::uint8_t>(packet_type::sealed);
+  store_be(packet.data() + 4, s.remote_index);
+  store_be(packet.data() + 8, s.next_counter);
+  bytes_span const body = bytes_span(packet).subspan(sealed_header_bytes, plain + tag_bytes);
+  crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
+  if (!s.confirmed) s.sent_bytes += size;
+  port_->send(s.remote, bytes_view(packet).first(size));
+  return true;
+}
+
+KADORO_DECL datagram_transport::link& datagram_transport::link_of(peer_ref const& to) {
+  auto& slot = links_[to->id()];
+  if (!slot) slot = std::make_unique<link>(to);
+  return *slot;
+}
+
+KADORO_DECL void datagram_transport::drop_link_if_idle(link& l) {
+  if (l.sessions.empty() && !l.dialling && !l.wanted()) links_.erase(peer_id(l.who->id()));
+}
+
+KADORO_DECL std::uint32_t datagram_transport::fresh_index() {
+  for (;;) {
+    auto const index = static_cast<std::uint32_t>(context_.random().next());
+    if (index != 0 && !sessions_.contains(index) && !dials_.contains(index)) return index;
+  }
+}
+
+/// Forgets sessions that were never confirmed or that nobody uses, and links without any.
+KADORO_DECL void datagram_transport::clean_up() {
+  time_point const now = context_.now();
+  first_flights_.drop_old_answers(now);
+  for (auto at = sessions_.begin(); at != sessions_.end();) {
+    session& s = *(at++)->second;
+    if (s.confirmed ? now - s.last_received > session::idle_life : now - s.created > session::unconfirmed_life)
+      close_session(s);
+  }
+  for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
+  if (!sessions_.empty()) context_.arm(cleaner_, now + session::unconfirmed_life);
+}
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "kadoro/base/time.hpp"
+#include "kadoro/crypto/aead.hpp"
+#include "kadoro/io/endpoint.hpp"
+#include "kadoro/transport/datagram/replay_window.hpp"
+#include "kadoro/transport/peer.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport::datagram {
+
+/// The keys and counters that two peers share after a handshake.
+///
+///     initiator: first flight sent --- answer received ---> confirmed
+///     responder: first flight received, answer sent (unconfirmed) --- first sealed packet received ---> confirmed
+///
+/// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and no more than three
+/// times what came in is sent on it.
+struct session {
+  static constexpr duration unconfirmed_life = std::chrono::seconds(10);
+  static constexpr duration idle_before_redial = std::chrono::minutes(5);  ///< then we no longer send on it
+  static constexpr duration idle_life = std::chrono::minutes(10);          ///< then it is forgotten
+  static constexpr std::uint64_t amplification = 3;
+
+  std::uint32_t local_index = 0;   ///< what the peer addresses it by
+  std::uint32_t remote_index = 0;  ///< what we address it by
+  peer_ref peer;
+  io::endpoint remote;
+  crypto::aead_key send_key{};
+  crypto::aead_key receive_key{};
+  std::uint64_t next_counter = 0;
+  replay_window window;
+  bool confirmed = false;
+  peer_mode remote_mode = peer_mode::unknown;  ///< becomes the peer's on confirmation
+  std::uint32_t remote_features = 0;           ///< likewise
+  time_point created{};
+  time_point last_received{};
+  std::uint64_t received_bytes = 0;  ///< before confirmation
+  std::uint64_t sent_bytes = 0;      ///< before confirmation
+
+  bool may_send(std::size_t size) const noexcept {
+    return confirmed || sent_bytes + size <= amplification * received_bytes;
+  }
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/transport/peer.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport {
+
+KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
+  auto const known = std::find_if(addresses_.begin(), addresses_.end(),
+                                  [&where](address const& a) { return a.where == where; });
+  if (known != addresses_.end()) {
+    if (!confirmed) return;
+    known->confirmed = true;
+    std::rotate(addresses_.begin(), known, known + 1);
+    return;
+  }
+  if (addresses_.size() == max_addresses) {
+    if (!confirmed) return;
+    addresses_.pop_back();
+  }
+  addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed});
+}
+
+KADORO_DECL void peer_ref::release() noexcept {
+  if (peer_ == nullptr || --peer_->references_ > 0) return;
+  if (peer_->book_ != nullptr) peer_->book_->peers_.erase(peer_->id_);
+  delete peer_;
+}
+
+KADORO_DECL peer_book::~peer_book() {
+  for (auto& [id, known] : peers_) known->book_ = nullptr;  // those still referred to outlive the book
+}
+
+KADORO_DECL peer_ref peer_book::intern(peer_id const& id) {
+  auto const [at, added] = peers_.try_emplace(id, nullptr);
+  if (added) {
+    at->second = new peer(id);
+    at->second->book_ = this;
+  }
+  return peer_ref(at->second);
+}
+
+KADORO_DECL peer_ref peer_book::find(peer_id const& id) const {
+  auto const at = peers_.find(id);
+  return at == peers_.end() ? peer_ref() : peer_ref(at->second);
+}
+
+}  // namespace kadoro::inline KADORO_ABI::transport

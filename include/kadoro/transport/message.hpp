@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kadoro/base/error.hpp"
+#include "kadoro/transport/peer.hpp"
+#include "kadoro/wire/message.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport {
+
+using wire::message_type;
+
+/// Whether a request changes nothing at the peer. Only such a one may ride in a first flight, which can be replayed.
+constexpr bool is_read(message_type type) noexcept {
+  return type == message_type::ping || type == message_type::find_node || type == message_type::get_value ||
+         type == message_type::get_providers;
+}
+
+/// One request or answer as Kademlia sees it: peers are references, bytes are views, encoding happens below.
+///
+/// Whoever builds a message keeps the viewed bytes alive until the operation that takes it completes. A received
+/// message keeps its own bytes alive in `storage`, as long as a copy of it exists.
+struct message {
+  message_type type = message_type::ping;
+  bytes_view key;
+  std::optional<wire::record> record;
+  std::vector<wire::record> records;  ///< publishers in the order of `cursor_of`; the transport sends what fits
+  std::vector<peer_ref> contacts;     ///< the transport sends what fits, and only confirmed addresses
+  std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
+  std::uint32_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
+  std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
+  std::uint64_t sequence = 0;
+  std::shared_ptr<bytes const> storage;
+};
+
+/// The position of a publisher in a list of records: pages are read in this order, so that a publisher that comes or
+/// goes between two pages hides no other one.
+inline std::uint32_t cursor_of(bytes_view publisher) noexcept {
+  return publisher.size() < 4 ? 0 : load_be<std::uint32_t>(publisher.data() + publisher.size() - 4);
+}
+
+}  // namespace kadoro::inline KADORO_ABI::transport

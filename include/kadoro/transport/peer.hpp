@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kadoro/base/time.hpp"
+#include "kadoro/multiformats/multiaddr.hpp"
+#include "kadoro/multiformats/peer_id.hpp"
+#include "kadoro/transport/rtt_estimator.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport {
+
+using multiformats::multiaddr;
+using multiformats::peer_id;
+
+class peer_book;
+
+/// What a peer does for others. A server answers and stores; a client only asks.
+enum class peer_mode : std::uint8_t { unknown, server, client };
+
+/// One peer, interned in a peer book: there is one object per id, shared by everybody who holds a `peer_ref`.
+class peer {
+ public:
+  static constexpr std::size_t max_addresses = 8;
+
+  /// Where the peer may be reached. Confirmed: a session with this very identity worked at that address.
+  struct address {
+    multiaddr where;
+    bool confirmed = false;
+  };
+
+  peer_id const& id() const noexcept { return id_; }
+  std::span<address const> addresses() const noexcept { return addresses_; }
+
+  /// Remembers an address, at most `max_addresses`: a confirmed one goes to the front, where dialling starts, and
+  /// pushes out the last; hearsay goes to the end, and is ignored when there is no room.
+  KADORO_DECL void add_address(multiaddr const& where, bool confirmed);
+
+  rtt_estimator rtt;                            ///< of the exchanges with this peer
+  peer_mode mode = peer_mode::unknown;          ///< as its last handshake said
+  std::uint32_t features = 0;                   ///< likewise
+  time_point last_heard{};                      ///< when the last authenticated datagram came in
+  std::uint32_t unanswered = 0;                 ///< requests in a row that got no answer
+
+ private:
+  friend class peer_book;
+  friend class peer_ref;
+
+  explicit peer(peer_id const& id) : id_(id) {}
+
+  peer_id id_;
+  std::vector<address> addresses_;
+  std::uint32_t references_ = 0;
+  peer_book* book_ = nullptr;
+};
+
+/// A counted reference to an interned peer; may be empty. Eight bytes. One thread only.
+class peer_ref {
+ public:
+  peer_ref() noexcept = default;
+  explicit peer_ref(peer* to) noexcept : peer_(to) { acquire(); }
+  peer_ref(peer_ref const& other) noexcept : peer_(other.peer_) { acquire(); }
+  peer_ref(peer_ref&& other) noexcept : peer_(std::exchange(other.peer_, nullptr)) {}
+  peer_ref& operator=(peer_ref other) noexcept {
+    std::swap(peer_, other.peer_);
+    return *this;
+  }
+  ~peer_ref() { release(); }
+
+  peer* get() const noexcept { return peer_; }
+  peer* operator->() const noexcept { return peer_; }
+  peer& operator*() const noexcept { return *peer_; }
+  explicit operator bool() const noexcept { return peer_ != nullptr; }
+  friend bool operator==(peer_ref const& a, peer_ref const& b) noexcept { return a.peer_ == b.peer_; }
+
+ private:
+  void acquire() noexcept {
+    if (peer_ != nullptr) ++peer_->references_;
+  }
+  KADORO_DECL void release() noexcept;
+
+  peer* peer_ = nullptr;
+};
+
+/// Interns peers: one object per id, gone when nobody refers to it any more, so the book is as small as its users are.
+class peer_book {
+ public:
+  peer_book() = default;
+  peer_book(peer_book const&) = delete;
+  peer_book& operator=(peer_book const&) = delete;
+  KADORO_DECL ~peer_book();
+
+  KADORO_DECL peer_ref intern(peer_id const& id);
+  /// Empty if nobody refers to that peer.
+  KADORO_DECL peer_ref find(peer_id const& id) const;
+  std::size_t size() const noexcept { return peers_.size(); }
+
+ private:
+  friend class peer_ref;
+  std::map<peer_id, peer*> peers_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/impl/peer.ipp"
+#endif

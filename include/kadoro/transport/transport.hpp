@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string_view>
+
+#include "kadoro/base/result.hpp"
+#include "kadoro/coro/task.hpp"
+#include "kadoro/transport/message.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport {
+
+/// Who serves the requests that come in. Called on the context's thread, never from inside a call of the user's.
+class handler {
+ public:
+  enum class reply {
+    send,   ///< send `answer` (a refusal is an answer whose `refusal` is set)
+    silence ///< send nothing
+  };
+
+  /// `answer` comes in empty but for its type and key; what does not fit into one message is cut by the transport and
+  /// marked by a cursor. Views in `answer` must stay valid until this returns to the transport's send, that is: they
+  /// may point into the handler's own data or into `request`.
+  virtual reply on_request(peer_ref const& from, message const& request, message& answer) = 0;
+
+  /// A session with `who` is confirmed in both directions: it is alive, it is who it says, its address works.
+  virtual void on_peer_confirmed(peer_ref const& who) = 0;
+
+  /// `who` said goodbye, or went unanswered through a whole retransmission schedule.
+  virtual void on_peer_lost(peer_ref const& who, error const& why) = 0;
+
+ protected:
+  ~handler() = default;
+};
+
+/// The seam below Kademlia: requests to a peer and from it. Implementations: `datagram::transport`.
+class transport {
+ public:
+  /// Feature bits of a handshake.
+  static constexpr std::uint32_t feature_signed_records = 1;  ///< signed records, renew, replicate
+
+  virtual ~transport() = default;
+
+  /// Sends `what` to `to` and completes with the answer. Opens a session if there is none; one that the peer opened
+  /// serves too. Sent again as the peer's round-trip time demands; requests are idempotent, so an answer that was lost
+  /// does no harm.
+  ///
+  /// Errors: `no_answer` (a whole schedule unanswered; the detail names the addresses tried, and both causes),
+  /// `unreachable` (no address), `wrong_identity`, `too_large` (more than one message holds), `queue_full`,
+  /// `cancelled`, `closed`. A refusal is an answer. Any number may run at once. `what` and the bytes that it views must
+  /// outlive the operation. Cancellation stops sending.
+  virtual coro::task<result<message>> request(peer_ref to, message const& what) = 0;
+
+  /// Serves what comes in from now on; null stops that. Must outlive the transport, or a call with null.
+  virtual void set_handler(handler* to) noexcept = 0;
+
+  /// The addresses at which this end listens, with its own peer id.
+  virtual std::vector<multiaddr> listen_addresses() const = 0;
+
+  /// Says goodbye to every peer, fails what is under way with `closed`, and completes when nothing is left.
+  virtual coro::task<void> close() = 0;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport

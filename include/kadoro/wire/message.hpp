@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kadoro/base/bytes.hpp"
+#include "kadoro/base/result.hpp"
+
+/// @file
+/// Kademlia messages as protobuf: the `/ipfs/kad/1.0.0` schema (libp2p specs, kad-dht), with extension fields that
+/// foreign peers skip. Everything here is a view: the bytes belong to the buffer that was decoded or to the caller.
+
+namespace kadoro::inline KADORO_ABI::wire {
+
+/// Values 0 to 5 are libp2p's, in its order; the others are kadoro's own and go only to peers that speak them.
+enum class message_type : std::uint32_t {
+  put_value = 0,
+  get_value = 1,
+  add_provider = 2,
+  get_providers = 3,
+  find_node = 4,
+  ping = 5,
+  renew = 64,     ///< extend the life of (key, sequence) of the sender's own record: no value, no signature
+  replicate = 65  ///< a holder hands a record on, with what remains of its life
+};
+
+enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };
+
+/// A record on the wire. A signed record has a publisher, a sequence and a signature; a header is a signed record whose
+/// value is replaced by its SHA-256 (`value_hash`), which can still be verified.
+struct record {
+  bytes_view key;                ///< field 1
+  bytes_view value;              ///< field 2
+  bytes_view time_received;      ///< field 5, RFC 3339 text, foreign peers only
+  bytes_view publisher;          ///< field 666: peer id bytes
+  std::uint32_t ttl_s = 0;       ///< field 777: remaining seconds, for foreign peers; 0 = not stated
+  std::uint64_t sequence = 0;    ///< field 1000
+  std::uint32_t lifetime_ms = 0; ///< field 1001: lifetime_max, signed
+  std::uint32_t flags = 0;       ///< field 1002, signed
+  bytes_view signature;          ///< field 1003: 64 bytes Ed25519, empty in foreign records
+  std::uint32_t remaining_ms = 0;///< field 1004: what is left, unsigned; 0 = nothing stated
+  bytes_view value_hash;         ///< field 1005: in headers only
+};
+
+/// A contact on the wire.
+struct peer {
+  static constexpr std::size_t max_addresses = 8;
+
+  bytes_view id;                       ///< field 1: peer id bytes
+  std::vector<bytes_view> addresses;   ///< field 2: binary multiaddrs, at most `max_addresses` are kept
+  connection_type connection = connection_type::not_connected;  ///< field 3
+};
+
+/// One request or answer.
+struct message {
+  /// Decoding refuses more; no list from the network grows without bound.
+  static constexpr std::size_t max_peers = 64;
+  static constexpr std::size_t max_records = 64;
+
+  message_type type = message_type::put_value;  ///< field 1
+  bytes_view key;                               ///< field 2
+  std::optional<wire::record> record;           ///< field 3
+  std::vector<peer> closer;                     ///< field 8
+  std::vector<peer> providers;                  ///< field 9
+  std::vector<wire::record> records;            ///< field 1010: all publishers of the key
+  std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
+  std::uint32_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
+  std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
+  std::uint64_t sequence = 0;         ///< field 1014: of a renew
+};
+
+/// The exact size that `encode` will produce.
+KADORO_DECL std::size_t encoded_size(message const& m);
+KADORO_DECL std::size_t encoded_size(record const& r);  ///< as an element of `records`, tag and length included
+KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of `closer`, tag and length included
+
+/// Writes `m` into `out`: fields in tag order, defaults omitted. Returns the bytes written, or `too_large` if `out` is
+/// too small (then its content is unspecified).
+KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out);
+
+/// Reads a message whose fields may come in any order; repeated singular fields: the last wins; unknown fields are
+/// skipped. The result views `data`. Errors: `malformed` for bytes that are no protobuf, wrong wire types, a missing
+/// peer id, a signature that is not 64 bytes or a hash that is not 32; `too_large` beyond the limits above.
+KADORO_DECL result<message> decode(bytes_view data);
+
+}  // namespace kadoro::inline KADORO_ABI::wire
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/wire/impl/message.ipp"
+#endif

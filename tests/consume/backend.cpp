@@ -1,0 +1,26 @@
+// Asks for the Asio backend, opens a context and runs a task on it.
+#include <cstdio>
+
+#include "kadoro.hpp"
+#include "kadoro/io/asio/context.hpp"
+
+int portable_too();
+
+namespace {
+
+kadoro::coro::task<int> answer(int value) { co_return value; }
+
+kadoro::coro::task<int> ask(int value) {
+  auto const half = co_await answer(value);
+  auto const rest = co_await answer(value);
+  co_return half + rest;
+}
+
+}  // namespace
+
+int main() {
+  kadoro::io::asio::context context;
+  int const sum = context.run(ask(21));
+  std::printf("kadoro on %s: %d, %d\n", context.backend().data(), sum, portable_too());
+  return sum == 42 && portable_too() == 42 ? 0 : 1;
+}
