@@ -14,6 +14,9 @@ target_include_directories(kadoro INTERFACE "$<BUILD_INTERFACE:${CMAKE_CURRENT_S
                                             "$<INSTALL_INTERFACE:include>")
 target_link_libraries(kadoro INTERFACE PkgConfig::kadoro_sodium tl::expected nlohmann_json::nlohmann_json
                                        Protozero::protozero)
+if(NOT PROJECT_IS_TOP_LEVEL)
+  set_target_properties(kadoro PROPERTIES SYSTEM ON)  # the consumer's warning flags are for the consumer's code
+endif()
 
 # A consumer that only wants the portable part needs no Asio; our own programs do.
 if(PROJECT_IS_TOP_LEVEL)

@@ -48,15 +48,18 @@ TEST_CASE("identity: RFC 8032, section 7.1") {
   vector const vectors[] = {
       {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-       "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24"
+       "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe2"
+       "4"
        "655141438e7a100b"},
       {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aee"
+       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302ae"
+       "e"
        "b00d291612bb0c00"},
       {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
-       "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28d"
+       "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28"
+       "d"
        "c027beceea1ec40a"},
   };
   for (auto const& v : vectors) {
@@ -109,9 +112,10 @@ TEST_CASE("identity: the private key vector of libp2p, both directions") {
   REQUIRE(id);
   CHECK(to_hex(id->public_key()) == "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e");
   CHECK(to_hex(id->encode()) == spec_private);
-  CHECK(to_hex(id->sign(as_bytes("x"))) ==
-        to_hex(crypto::identity::from_seed(hex_array("7e0830617c4a7de83925dfb2694556b12936c477a0e1feb2e148ec9da60fee7d"))
-                   .sign(as_bytes("x"))));
+  CHECK(
+      to_hex(id->sign(as_bytes("x"))) ==
+      to_hex(crypto::identity::from_seed(hex_array("7e0830617c4a7de83925dfb2694556b12936c477a0e1feb2e148ec9da60fee7d"))
+                 .sign(as_bytes("x"))));
 }
 
 TEST_CASE("identity: the form with the public key twice is read if both are the same") {
@@ -141,7 +145,8 @@ TEST_CASE("identity: what is no Ed25519 private key is malformed") {
     changed[i] ^= 0x01;
     CHECK_FALSE(crypto::identity::decode(changed));
   }
-  CHECK_FALSE(crypto::identity::decode(hex("0802122053dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb")));
+  CHECK_FALSE(
+      crypto::identity::decode(hex("0802122053dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb")));
 }
 
 TEST_CASE("identity: load_or_create makes one once and finds it again") {

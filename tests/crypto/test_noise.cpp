@@ -134,8 +134,8 @@ TEST_CASE("noise: published vectors, both sides, transport messages and handshak
 TEST_CASE("noise: the libp2p handshake vector") {
   chacha20_random random(1);
   auto const pair = [](char const* secret) { return crypto::x25519_from_secret(hex_array(secret)); };
-  noise_handshake a(noise_pattern::xx, true, {}, pair("e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1"),
-                    nullptr, nullptr, random);
+  noise_handshake a(noise_pattern::xx, true, {},
+                    pair("e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1"), nullptr, nullptr, random);
   noise_handshake b(noise_pattern::xx, false, {},
                     pair("4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893"), nullptr, nullptr, random);
   a.fix_ephemeral(pair("893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a"));
@@ -157,22 +157,24 @@ TEST_CASE("noise: the libp2p handshake vector") {
   CHECK(to_hex(b.hash()) == "4353c8bdcd2b308bbdc80f18332315cdc636dc30a907b76758cdcb012f42977a");
   auto const m2 = b.write(payload_b, message);
   REQUIRE(m2);
-  CHECK(to_hex(bytes_view(message).first(*m2)) ==
-        "95ebc60d2b1fa672c1f46a8aa265ef51bfe38e7ccb39ec5be34069f14480884381cbad1f276e038c48378ffce2b65285e08d6b68aaa3629a"
-        "5a8639392490e5b90b20f024c6abdc05d618c61c13a3fe07127982eb5ca7a8d583268130fc208700b9e65fbfc8768edd28b06edbfc39f84f"
-        "2e977aba75fbc92b31498b0ac1ed723987b496be5a71f74e6491d26dbe2d2a550865854c9994f2b7019d879175f7026bb4a51a545695c6fc"
-        "8650b1a1b7fd9adce5fa7e76ca98ebba16da1b6b68394b1b0e26abfe25060867");
+  CHECK(
+      to_hex(bytes_view(message).first(*m2)) ==
+      "95ebc60d2b1fa672c1f46a8aa265ef51bfe38e7ccb39ec5be34069f14480884381cbad1f276e038c48378ffce2b65285e08d6b68aaa3629a"
+      "5a8639392490e5b90b20f024c6abdc05d618c61c13a3fe07127982eb5ca7a8d583268130fc208700b9e65fbfc8768edd28b06edbfc39f84f"
+      "2e977aba75fbc92b31498b0ac1ed723987b496be5a71f74e6491d26dbe2d2a550865854c9994f2b7019d879175f7026bb4a51a545695c6fc"
+      "8650b1a1b7fd9adce5fa7e76ca98ebba16da1b6b68394b1b0e26abfe25060867");
   auto const p2 = a.read(bytes_view(message).first(*m2), payload);
   REQUIRE(p2);
   CHECK(to_hex(bytes_view(payload).first(*p2)) == to_hex(payload_b));
   CHECK(to_hex(a.hash()) == "a12504ce97c6d923487cc5eb08fcf7f942bf8a254746c5af3fbbb68fb742a1a4");
   auto const m3 = a.write(payload_a, message);
   REQUIRE(m3);
-  CHECK(to_hex(bytes_view(message).first(*m3)) ==
-        "c7195ffacac1307ff99046f219750fc47693e23c3cb08b89c2af808b444850a86bef4d87936184dad8925f1fa4d272c614c3d6e0e8ecd412"
-        "17ddfdf0afb41507a1be308a2142c5bd7aa4533305677b3e694b63076f9d2df0fe4d73b419771080a6cf96b373850176596856cd9886b5cc"
-        "f7b92fd0b13c9d40153da17beeda35f1631e57da5fabbc42aaeea8ff1a68839842fe9190823c6eb09caae69bf6235cacf34eb8f9cdee101"
-        "c");
+  CHECK(
+      to_hex(bytes_view(message).first(*m3)) ==
+      "c7195ffacac1307ff99046f219750fc47693e23c3cb08b89c2af808b444850a86bef4d87936184dad8925f1fa4d272c614c3d6e0e8ecd412"
+      "17ddfdf0afb41507a1be308a2142c5bd7aa4533305677b3e694b63076f9d2df0fe4d73b419771080a6cf96b373850176596856cd9886b5cc"
+      "f7b92fd0b13c9d40153da17beeda35f1631e57da5fabbc42aaeea8ff1a68839842fe9190823c6eb09caae69bf6235cacf34eb8f9cdee101"
+      "c");
   REQUIRE(b.read(bytes_view(message).first(*m3), payload));
   for (auto const* side : {&a, &b})
     CHECK(to_hex(side->hash()) == "41a8fda536be117f8700b25923beda66ac272a2e4ad45891f0286070ff6ad17e");

@@ -18,7 +18,12 @@ void round_trip(kadoro::multiformats::multiaddr const& address) {
   must(from_bytes && *from_bytes == address);
   auto const endpoint = address.udp_endpoint();
   if (address.is_datagram()) must(endpoint && multiaddr::datagram(*endpoint, address.peer()) == address);
-  if (auto const peer = address.peer()) must(address.without_peer().with_peer(*peer) == address);
+  auto const bare = address.without_peer();
+  must(!bare.peer());
+  if (auto const peer = address.peer()) {
+    auto const named = bare.with_peer(*peer);
+    must(named.peer() == peer && named.without_peer() == bare && address.with_peer(*peer) == named);
+  }
 }
 
 }  // namespace

@@ -105,8 +105,7 @@ TEST_CASE("a timer wheel fires in the order of a sorted map") {
       REQUIRE(*next <= model.begin()->first.first);
     }
   }
-  for (auto const& one : timers)
-    CHECK(one->armed() == (model.count({one->model_key, one->model_order}) == 1));
+  for (auto const& one : timers) CHECK(one->armed() == (model.count({one->model_key, one->model_order}) == 1));
   CHECK(fired > 10'000);
 }
 

@@ -453,6 +453,15 @@ TEST_CASE("one publisher cannot fill the store, nor one address range") {
     f.store.expire(at(1000s));
     CHECK(f.put(make(4, "b", 1), origin::publisher_session, 1000s, 100s, 9) == accepted);
   }
+  SUBCASE("a record that grows is counted where it was counted first") {
+    limits.max_bytes_per_range = 20;
+    fixture g(limits);
+    CHECK(g.put(make(1, "a", 1, std::string(18, 'x')), origin::handed_on, 0s, 100s, 1) == accepted);
+    CHECK(g.put(make(1, "a", 2, std::string(20, 'x')), origin::handed_on, 0s, 100s, 2) == errc::refused_full);
+    CHECK(g.put(make(1, "a", 2, std::string(19, 'x')), origin::handed_on, 0s, 100s, 2) == accepted);
+    CHECK(g.put(make(2, "a", 1, "xx"), origin::handed_on, 0s, 100s, 1) == errc::refused_full);
+    CHECK(g.put(make(2, "a", 1, "xx"), origin::handed_on, 0s, 100s, 2) == accepted);
+  }
   SUBCASE("bytes of a publisher") {
     limits.max_records_per_publisher = 100;
     limits.max_bytes_per_publisher = 20;

@@ -275,6 +275,8 @@ TEST_CASE("one address range fills neither a bucket nor the table") {
     CHECK_FALSE(table.on_failed(stranger));  // nobody may replace it
     CHECK(table.on_failed(first));           // but one of its own range may replace this one
     CHECK(table.size() == 6);
+    table.remove(stranger);
+    CHECK(table.size() == 5);  // and nobody came in for it
   }
 }
 

@@ -61,8 +61,8 @@ TEST_CASE("multibase: the same bytes in every base that we take") {
 }
 
 TEST_CASE("multibase: wrong prefixes and digits are refused") {
-  for (char const* text : {"", "a", "f00", "B", "ba1", "baa=", "b0", "bA", "ba", "bab", "kA", "k-", "z0", "u+", "u=",
-                           "ueW=="}) {
+  for (char const* text :
+       {"", "a", "f00", "B", "ba1", "baa=", "b0", "bA", "ba", "bab", "kA", "k-", "z0", "u+", "u=", "ueW=="}) {
     CAPTURE(text);
     CHECK_FALSE(mf::decode_multibase(text));
   }

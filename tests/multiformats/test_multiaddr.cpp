@@ -48,7 +48,9 @@ std::vector<vector> const vectors = {
     {"/ip4/1.2.3.4/tcp/1/noise", "0401020304060001c603"},
     {"/ip4/1.2.3.4/udp/1/quic", "040102030491020001cc03"},
     {"/ip4/1.2.3.4/udp/1/quic-v1/webtransport/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-     "040102030491020001cd03d103d20322" "1220" + std::string(64, '0')},
+     "040102030491020001cd03d103d20322"
+     "1220" +
+         std::string(64, '0')},
     {"/ip4/1.2.3.4/udp/1/webrtc-direct", "0401020304910200019802"},
     {"/ip4/1.2.3.4/udp/1/webrtc", "0401020304910200019902"},
     {"/memory/1234", "890600000000000004d2"},
@@ -82,14 +84,48 @@ TEST_CASE("multiaddr: other ways to write the same") {
 }
 
 TEST_CASE("multiaddr: what is no address is malformed, and the error names it") {
-  for (char const* text :
-       {"", "/", "//", "ip4/1.2.3.4", "/ip4", "/ip4/", "/ip4/1.2.3", "/ip4/1.2.3.4.5", "/ip4/256.1.1.1", "/ip4/::1",
-        "/ip6/1.2.3.4", "/ip6/:::", "/ip6/fe80::1%3", "/ip6/fe80::1%253", "/ip4/1.2.3.4/", "/ip4/1.2.3.4/tcp",
-        "/ip4/1.2.3.4/tcp/", "/ip4/1.2.3.4/tcp/65536", "/ip4/1.2.3.4/tcp/-1", "/ip4/1.2.3.4/tcp/01",
-        "/ip4/1.2.3.4/tcp/1x", "/ip4/1.2.3.4/tcp/ 1", "/nonsense/1", "/IP4/1.2.3.4", "/p2p/hello", "/p2p", "/dns/",
-        "/dns/a b", "/dns/a\x01", "/dns/\xc3\xa4.example", "/ipcidr/129", "/ipcidr/256", "/unix", "/unix/",
-        "/memory/18446744073709551616", "/certhash/u", "/certhash/uEiA", "/certhash/x", "/quic-v1/1",
-        "/ip4/1.2.3.4:5/udp/1", "/ip4/[::1]/udp/1", "/p2p-circuit/extra"}) {
+  for (char const* text : {"",
+                           "/",
+                           "//",
+                           "ip4/1.2.3.4",
+                           "/ip4",
+                           "/ip4/",
+                           "/ip4/1.2.3",
+                           "/ip4/1.2.3.4.5",
+                           "/ip4/256.1.1.1",
+                           "/ip4/::1",
+                           "/ip6/1.2.3.4",
+                           "/ip6/:::",
+                           "/ip6/fe80::1%3",
+                           "/ip6/fe80::1%253",
+                           "/ip4/1.2.3.4/",
+                           "/ip4/1.2.3.4/tcp",
+                           "/ip4/1.2.3.4/tcp/",
+                           "/ip4/1.2.3.4/tcp/65536",
+                           "/ip4/1.2.3.4/tcp/-1",
+                           "/ip4/1.2.3.4/tcp/01",
+                           "/ip4/1.2.3.4/tcp/1x",
+                           "/ip4/1.2.3.4/tcp/ 1",
+                           "/nonsense/1",
+                           "/IP4/1.2.3.4",
+                           "/p2p/hello",
+                           "/p2p",
+                           "/dns/",
+                           "/dns/a b",
+                           "/dns/a\x01",
+                           "/dns/\xc3\xa4.example",
+                           "/ipcidr/129",
+                           "/ipcidr/256",
+                           "/unix",
+                           "/unix/",
+                           "/memory/18446744073709551616",
+                           "/certhash/u",
+                           "/certhash/uEiA",
+                           "/certhash/x",
+                           "/quic-v1/1",
+                           "/ip4/1.2.3.4:5/udp/1",
+                           "/ip4/[::1]/udp/1",
+                           "/p2p-circuit/extra"}) {
     CAPTURE(text);
     auto const address = multiaddr::parse(text);
     REQUIRE_FALSE(address);
@@ -99,14 +135,32 @@ TEST_CASE("multiaddr: what is no address is malformed, and the error names it") 
 }
 
 TEST_CASE("multiaddr: bytes that are no address are malformed") {
-  for (std::string const& text :
-       {std::string(), std::string("00"), std::string("04"), std::string("047f0000"), std::string("047f00000106"),
-        std::string("047f000001060f"), std::string("8400"), std::string("ff"), std::string("ffffffffffffffffffff"),
-        std::string("3500"), std::string("350b6578"), std::string("35ffffffffffffffff7f61"), std::string("3503612f62"),
-        std::string("3503610062"), std::string("3503c3a462"), std::string("a50300"), std::string("a5030112"),
-        "a50325" + peer_binary.substr(6), std::string("2b81"), std::string("90030161"), std::string("9003012f"),
-        std::string("90030b2f746d702f612e736f636bc603"), std::string("d20300"), std::string("d203021220"),
-        std::string("01"), std::string("047f000001060fa1c60399")}) {
+  for (std::string const& text : {std::string(),
+                                  std::string("00"),
+                                  std::string("04"),
+                                  std::string("047f0000"),
+                                  std::string("047f00000106"),
+                                  std::string("047f000001060f"),
+                                  std::string("8400"),
+                                  std::string("ff"),
+                                  std::string("ffffffffffffffffffff"),
+                                  std::string("3500"),
+                                  std::string("350b6578"),
+                                  std::string("35ffffffffffffffff7f61"),
+                                  std::string("3503612f62"),
+                                  std::string("3503610062"),
+                                  std::string("3503c3a462"),
+                                  std::string("a50300"),
+                                  std::string("a5030112"),
+                                  "a50325" + peer_binary.substr(6),
+                                  std::string("2b81"),
+                                  std::string("90030161"),
+                                  std::string("9003012f"),
+                                  std::string("90030b2f746d702f612e736f636bc603"),
+                                  std::string("d20300"),
+                                  std::string("d203021220"),
+                                  std::string("01"),
+                                  std::string("047f000001060fa1c60399")}) {
     CAPTURE(text);
     auto const address = multiaddr::from_bytes(hex(text));
     REQUIRE_FALSE(address);
@@ -173,6 +227,10 @@ TEST_CASE("multiaddr: the peer at the end") {
   CHECK(*full.with_peer(other).peer() == other);
   CHECK(full.with_peer(other).without_peer() == bare);
   CHECK(parsed("/p2p/" + peer_text).without_peer().empty());
+  auto const twice = parsed("/ip4/1.2.3.4/udp/4001/kadoro/p2p/" + peer_text + "/p2p/" + qm_text);
+  CHECK(*twice.peer() == other);
+  CHECK(twice.without_peer() == bare);
+  CHECK(twice.with_peer(id) == full);
   // A relay is not whom one reaches.
   CHECK_FALSE(parsed("/ip4/1.2.3.4/tcp/1/p2p/" + peer_text + "/p2p-circuit").peer());
   auto const relayed = parsed("/ip4/1.2.3.4/tcp/1/p2p/" + peer_text + "/p2p-circuit/p2p/" + qm_text);
@@ -224,8 +282,7 @@ TEST_CASE("multiaddr: datagram addresses") {
   for (std::string const& text :
        {std::string("/ip4/1.2.3.4/udp/4001"), std::string("/ip4/1.2.3.4/udp/4001/quic-v1"),
         std::string("/ip4/1.2.3.4/tcp/4001"), std::string("/ip4/1.2.3.4/udp/4001/kadoro/kadoro"),
-        "/ip4/1.2.3.4/udp/4001/p2p/" + peer_text,
-        "/ip4/1.2.3.4/udp/4001/kadoro/p2p/" + peer_text + "/p2p-circuit",
+        "/ip4/1.2.3.4/udp/4001/p2p/" + peer_text, "/ip4/1.2.3.4/udp/4001/kadoro/p2p/" + peer_text + "/p2p-circuit",
         "/ip4/1.2.3.4/udp/4001/kadoro/p2p/" + peer_text + "/p2p/" + peer_text, std::string("/kadoro"),
         std::string("/dns4/example.com/udp/1/kadoro")}) {
     CAPTURE(text);

@@ -12,8 +12,14 @@ TEST_CASE("varint: examples of the specification, both directions") {
     std::uint64_t value;
     char const* encoded;
   };
-  vector const vectors[] = {{0, "00"},      {1, "01"},       {127, "7f"},      {128, "8001"},
-                            {255, "ff01"},  {300, "ac02"},   {16384, "808001"}, {0x30006b, "eb80c001"},
+  vector const vectors[] = {{0, "00"},
+                            {1, "01"},
+                            {127, "7f"},
+                            {128, "8001"},
+                            {255, "ff01"},
+                            {300, "ac02"},
+                            {16384, "808001"},
+                            {0x30006b, "eb80c001"},
                             {(std::uint64_t{1} << 63) - 1, "ffffffffffffffff7f"}};
   for (auto const& v : vectors) {
     bytes out;

@@ -59,8 +59,9 @@ bool same_peers(wire::peer const& a, wire::peer const& b) {
 bool same(message const& a, message const& b) {
   if (a.record.has_value() != b.record.has_value() || (a.record && !same_records(*a.record, *b.record))) return false;
   return a.type == b.type && same(a.key, b.key) && same_lists(a.closer, b.closer, same_peers) &&
-         same_lists(a.providers, b.providers, same_peers) && same_lists(a.records, b.records, same_records) && a.refusal == b.refusal && a.records_cursor == b.records_cursor &&
-         a.contacts_cursor == b.contacts_cursor && a.sequence == b.sequence;
+         same_lists(a.providers, b.providers, same_peers) && same_lists(a.records, b.records, same_records) &&
+         a.refusal == b.refusal && a.records_cursor == b.records_cursor && a.contacts_cursor == b.contacts_cursor &&
+         a.sequence == b.sequence;
 }
 
 /// Random messages, whose bytes all come out of one buffer.
@@ -70,10 +71,9 @@ class generator {
 
   message next() {
     message m;
-    static constexpr message_type types[] = {message_type::put_value,     message_type::get_value,
-                                             message_type::add_provider,  message_type::get_providers,
-                                             message_type::find_node,     message_type::ping,
-                                             message_type::renew,         message_type::replicate};
+    static constexpr message_type types[] = {
+        message_type::put_value, message_type::get_value, message_type::add_provider, message_type::get_providers,
+        message_type::find_node, message_type::ping,      message_type::renew,        message_type::replicate};
     m.type = types[random_.below(std::size(types))];
     m.key = some(80);
     if (half()) m.record = record();
@@ -97,9 +97,7 @@ class generator {
     return random_.next() >> shift;
   }
   std::uint32_t number32() { return static_cast<std::uint32_t>(number64()); }
-  bytes_view exactly(std::size_t size) {
-    return bytes_view(pool_).subspan(random_.below(pool_.size() - size), size);
-  }
+  bytes_view exactly(std::size_t size) { return bytes_view(pool_).subspan(random_.below(pool_.size() - size), size); }
   bytes_view some(std::size_t most) { return half() ? bytes_view() : exactly(random_.below(most + 1)); }
 
   template <class Element, class Make>
@@ -307,7 +305,8 @@ TEST_CASE("message: truncations and mutations end in a value or an error") {
       bytes data = original;
       for (std::uint64_t n = 1 + make.random().below(4); n > 0; --n) {
         // Most of a message is a few long values: hit its beginning, where the structure is, more often.
-        std::uint64_t const within = make.random().below(2) == 0 ? std::min<std::uint64_t>(data.size(), 48) : data.size();
+        std::uint64_t const within =
+            make.random().below(2) == 0 ? std::min<std::uint64_t>(data.size(), 48) : data.size();
         std::uint64_t const at = make.random().below(within);
         data[at] = static_cast<std::uint8_t>(make.random().next());
       }
@@ -359,9 +358,11 @@ TEST_CASE("message: wrong wire types, a peer without id, wrong sizes are malform
     auto const decoded = wire::decode(data);
     return !decoded && decoded.error() == errc::malformed;
   };
-  for (char const* text :
-       {"0a00", "0d00000000", "1000", "1800", "4000", "4800", "42021201", "4200", "42031201aa", "42020a00", "1a0208 01",
-        "1a021001", "08", "12", "1205aa", "0b", "0c", "07", "00", "08ffffffffffffffffffff01", "12ffffffff0f"})
+  for (char const* text : {"0a00",        "0d00000000", "1000", "1800",       "4000",
+                           "4800",        "42021201",   "4200", "42031201aa", "42020a00",
+                           "1a0208 01",   "1a021001",   "08",   "12",         "1205aa",
+                           "0b",          "0c",         "07",   "00",         "08ffffffffffffffffffff01",
+                           "12ffffffff0f"})
     CHECK_MESSAGE(malformed(hex(text)), text);
   for (std::size_t const size : {1u, 63u, 65u}) {
     bytes record;

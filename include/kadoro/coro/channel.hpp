@@ -83,8 +83,8 @@ class channel {
   /// `cancelled`; the value is then gone.
   send_awaiter send(T value) noexcept { return send_awaiter(*this, std::move(value)); }
 
-  /// Completes with the oldest value. Errors: `closed` when the channel is closed and drained, `cancelled`. A value that
-  /// was handed to a waiting receiver is lost if that receiver's frame is destroyed before it runs.
+  /// Completes with the oldest value. Errors: `closed` when the channel is closed and drained, `cancelled`. A value
+  /// that was handed to a waiting receiver is lost if that receiver's frame is destroyed before it runs.
   receive_awaiter receive() noexcept { return receive_awaiter(*this); }
 
   /// Errors: `queue_full`, `closed`; then `value` is untouched.

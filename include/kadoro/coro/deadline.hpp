@@ -56,7 +56,8 @@ using deadline_result = typename deadline_value<T>::type;
 /// longer if it does not listen. Completes with
 ///
 /// - what the operation gave, a value also when it came after the deadline;
-/// - `timed_out` if the deadline has passed and the operation ended as cancelled (or had no value to give: `task<void>`);
+/// - `timed_out` if the deadline has passed and the operation ended as cancelled (or had no value to give:
+/// `task<void>`);
 /// - `cancelled` if the caller's own cancellation came first: it passes through.
 ///
 /// `task<result<U>>` gives `result<U>`, any other `task<T>` gives `result<T>`. An exception of the operation passes

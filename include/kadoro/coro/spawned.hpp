@@ -168,11 +168,7 @@ root await_into(root_setup const&, task<T> work, outcome<T>& into) {
 }  // namespace detail
 
 inline spawned::spawned(std::coroutine_handle<> frame, detail::root_setup const& setup) noexcept
-    : ready_node(&spawned::on_ready),
-      frame_(frame),
-      environment_(setup.env),
-      done_(setup.done),
-      owner_(setup.owner) {}
+    : ready_node(&spawned::on_ready), frame_(frame), environment_(setup.env), done_(setup.done), owner_(setup.owner) {}
 
 template <class T>
 spawned& spawned::create(task<T> work, outcome<T>& into, coro::environment const& env, done_function done,

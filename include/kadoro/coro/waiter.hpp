@@ -10,9 +10,9 @@
 
 namespace kadoro::inline KADORO_ABI::coro {
 
-/// A suspended coroutine that somebody will wake, once. The rules of the house are kept here: it wakes through the ready
-/// queue; it hears a cancellation request; whichever of completion and cancellation comes first decides, the other is
-/// ignored; and a frame that dies while it waits leaves every list.
+/// A suspended coroutine that somebody will wake, once. The rules of the house are kept here: it wakes through the
+/// ready queue; it hears a cancellation request; whichever of completion and cancellation comes first decides, the
+/// other is ignored; and a frame that dies while it waits leaves every list.
 ///
 /// An awaiter derives from it, calls `begin` in `await_suspend`, and reads `status` in `await_resume`:
 ///

@@ -30,9 +30,7 @@ class identity {
 
   identity(identity const&) noexcept = default;
   identity& operator=(identity const&) noexcept = default;
-  ~identity() {
-    wipe(secret_);
-  }
+  ~identity() { wipe(secret_); }
 
   byte_array<32> const& public_key() const noexcept { return public_key_; }
 

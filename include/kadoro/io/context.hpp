@@ -28,7 +28,8 @@ class context : public coro::scheduler {
   /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
   virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
 
-  /// Completes with the number of the first of `signals` that arrives. One wait at a time. Cancellable.
+  /// Completes with the number of the first of `signals` (copied by the call) that arrives. One wait at a time.
+  /// Cancellable. In a coroutine, name the task before awaiting it: g++ 12 takes no braces in a `co_await` statement.
   virtual coro::task<result<int>> wait_signal(std::initializer_list<int> signals) = 0;
 
   /// `asio`, `io_uring` or `sim`, for status and reports.

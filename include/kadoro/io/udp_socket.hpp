@@ -16,8 +16,8 @@ struct received {
   std::size_t size_bytes = 0;
 };
 
-/// UDP for programs: datagrams out at once, datagrams in by `co_await`, from a bounded inbox. Movable. Must be destroyed
-/// before its context, and not while a `receive` waits (unless the frame that waits is destroyed first).
+/// UDP for programs: datagrams out at once, datagrams in by `co_await`, from a bounded inbox. Movable. Must be
+/// destroyed before its context, and not while a `receive` waits (unless the frame that waits is destroyed first).
 class udp_socket {
  public:
   /// What arrives while so many datagrams wait to be received is dropped and counted.

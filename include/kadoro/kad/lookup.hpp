@@ -93,6 +93,11 @@ class lookup {
   coro::event progress_;
 };
 
+/// For lookups of which only the candidates matter.
+class silent_visitor final : public lookup::visitor {
+  bool on_answer(lookup::candidate const&, transport::message const&) override { return false; }
+};
+
 }  // namespace kadoro::inline KADORO_ABI::kad
 
 #if !defined(KADORO_SEPARATE_COMPILATION)

@@ -78,6 +78,9 @@ class node {
   KADORO_DECL io::context& context() const noexcept;
   KADORO_DECL routing_table const& table() const noexcept;
   KADORO_DECL record_store& store() noexcept;
+  /// Who has confirmed that it holds what this node publishes under `key`, this very sequence: the receipt of the put,
+  /// as renewals and peers that came later have changed it. Empty if this node publishes nothing there.
+  KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
   /// The interned peer, known or not.
   KADORO_DECL peer_ref peer_of(peer_id const& id);
   /// Servers known and not proven dead, this node not counted.

@@ -28,10 +28,12 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                   std::uint32_t flags);
   KADORO_DECL coro::task<result<get_result>> get(kadoro::bytes key, get_options how);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
-  KADORO_DECL coro::task<void> close();
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
+  /// Closes, and holds on to the core until that is done.
+  KADORO_DECL static coro::task<void> close_and_release(std::shared_ptr<node_core> core);
   bool closed() const noexcept { return closed_; }
+  KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
 
   std::size_t k() const noexcept { return options_.table.k; }
 
@@ -67,6 +69,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   };
 
   node_core(io::context& context, crypto::identity const& self, node_options const& options);
+  KADORO_DECL coro::task<void> close();
 
   // transport::handler, in impl/node_server.ipp
   KADORO_DECL reply on_request(peer_ref const& from, transport::message const& request,
@@ -114,6 +117,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   };
   KADORO_DECL static coro::task<void> join_job(node_core& core, std::shared_ptr<join_state> state);
   KADORO_DECL static coro::task<void> settle_in(node_core& core);
+  KADORO_DECL static coro::task<void> seek_all(node_core& core, lookup& seek, lookup::visitor& sees);
+  KADORO_DECL void check(peer_ref const& who);
   KADORO_DECL static coro::task<void> ping_job(node_core& core, peer_ref to);
   KADORO_DECL static coro::task<void> evict_job(node_core& core, peer_ref oldest, peer_ref newcomer);
   KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target);
@@ -134,7 +139,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool settling_ = false;
   sequencer sequences_;
   std::map<kadoro::bytes, publication> publications_;
-  std::size_t renewals_ = 0;  ///< jobs under way
+  std::size_t renewals_ = 0;    ///< jobs under way
+  std::set<peer_id> checking_;  ///< peers that are being pinged
   record_header last_held_;  ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};

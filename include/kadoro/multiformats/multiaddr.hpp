@@ -97,10 +97,10 @@ class multiaddr {
   /// Whom one reaches there: the value of `/p2p`, if that is the last component. (A `/p2p` further in names a relay.)
   KADORO_DECL std::optional<peer_id> peer() const;
 
-  /// Without a `/p2p` at the end.
+  /// Without any `/p2p` at the end.
   KADORO_DECL multiaddr without_peer() const;
 
-  /// With `id` as the one `/p2p` at the end. Precondition: it still fits into the limits.
+  /// With `id` as the one `/p2p` at the end. Preconditions: `id` is not empty, and it still fits into the limits.
   KADORO_DECL multiaddr with_peer(peer_id const& id) const;
 
   /// The endpoint, if the address begins with ip4 or ip6 and udp, whatever follows. A zone before ip6 must be a number

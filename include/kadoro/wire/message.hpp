@@ -30,25 +30,25 @@ enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, c
 /// A record on the wire. A signed record has a publisher, a sequence and a signature; a header is a signed record whose
 /// value is replaced by its SHA-256 (`value_hash`), which can still be verified.
 struct record {
-  bytes_view key;                ///< field 1
-  bytes_view value;              ///< field 2
-  bytes_view time_received;      ///< field 5, RFC 3339 text, foreign peers only
-  bytes_view publisher;          ///< field 666: peer id bytes
-  std::uint32_t ttl_s = 0;       ///< field 777: remaining seconds, for foreign peers; 0 = not stated
-  std::uint64_t sequence = 0;    ///< field 1000
-  std::uint32_t lifetime_ms = 0; ///< field 1001: lifetime_max, signed
-  std::uint32_t flags = 0;       ///< field 1002, signed
-  bytes_view signature;          ///< field 1003: 64 bytes Ed25519, empty in foreign records
-  std::uint32_t remaining_ms = 0;///< field 1004: what is left, unsigned; 0 = nothing stated
-  bytes_view value_hash;         ///< field 1005: in headers only
+  bytes_view key;                  ///< field 1
+  bytes_view value;                ///< field 2
+  bytes_view time_received;        ///< field 5, RFC 3339 text, foreign peers only
+  bytes_view publisher;            ///< field 666: peer id bytes
+  std::uint32_t ttl_s = 0;         ///< field 777: remaining seconds, for foreign peers; 0 = not stated
+  std::uint64_t sequence = 0;      ///< field 1000
+  std::uint32_t lifetime_ms = 0;   ///< field 1001: lifetime_max, signed
+  std::uint32_t flags = 0;         ///< field 1002, signed
+  bytes_view signature;            ///< field 1003: 64 bytes Ed25519, empty in foreign records
+  std::uint32_t remaining_ms = 0;  ///< field 1004: what is left, unsigned; 0 = nothing stated
+  bytes_view value_hash;           ///< field 1005: in headers only
 };
 
 /// A contact on the wire.
 struct peer {
   static constexpr std::size_t max_addresses = 8;
 
-  bytes_view id;                       ///< field 1: peer id bytes
-  std::vector<bytes_view> addresses;   ///< field 2: binary multiaddrs, at most `max_addresses` are kept
+  bytes_view id;                      ///< field 1: peer id bytes
+  std::vector<bytes_view> addresses;  ///< field 2: binary multiaddrs, at most `max_addresses` are kept
   connection_type connection = connection_type::not_connected;  ///< field 3
 };
 

@@ -30,7 +30,9 @@ KADORO_DECL system_random::system_random() {
   if (sodium_init() < 0) std::abort();  // no entropy source: nothing that follows could be trusted
 }
 
-KADORO_DECL void system_random::fill(bytes_span out) noexcept { randombytes_buf(out.data(), out.size()); }
+KADORO_DECL void system_random::fill(bytes_span out) noexcept {
+  if (!out.empty()) randombytes_buf(out.data(), out.size());
+}
 
 KADORO_DECL chacha20_random::chacha20_random(std::uint64_t seed) noexcept { store_be(key_.data(), seed); }
 

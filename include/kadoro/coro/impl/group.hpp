@@ -14,29 +14,22 @@ namespace kadoro::inline KADORO_ABI::coro::detail {
 class task_group;
 
 /// Where one child's outcome goes, and which child it was.
-class slot_base {
- public:
-  slot_base() noexcept = default;
-  slot_base(slot_base const&) = delete;
-  slot_base& operator=(slot_base const&) = delete;
-
- private:
-  friend class task_group;
-  task_group* group_ = nullptr;
-  std::size_t index_ = 0;
-};
-
 template <class T>
-class slot : public slot_base {
- public:
+struct slot {
+  slot() noexcept = default;
+  slot(slot const&) = delete;
+  slot& operator=(slot const&) = delete;
+
+  task_group* group = nullptr;
+  std::size_t index = 0;
   outcome<T> out;
 };
 
 /// Children that run concurrently in one environment with one cancel source of their own.
 ///
-/// All wanted: the first exception asks the others to cancel. First wanted: the first completion posts a decision to the
-/// ready queue; all that complete before the decision runs are simultaneous, and the lowest index wins; the decision
-/// asks the others to cancel. Either way the group ends when the last child has.
+/// All wanted: the first exception asks the others to cancel. First wanted: the first completion posts a decision to
+/// the ready queue; all that complete before the decision runs are simultaneous, and the lowest index wins; the
+/// decision asks the others to cancel. Either way the group ends when the last child has.
 class task_group : private ready_node {
  public:
   enum class wanted { all, first };
@@ -46,8 +39,8 @@ class task_group : private ready_node {
   /// Starts the next child, inline. Its frame belongs to the group.
   template <class T>
   void start(task<T> work, slot<T>& to) {
-    to.group_ = this;
-    to.index_ = started_;
+    to.group = this;
+    to.index = started_;
     spawned& child = spawned::create(std::move(work), to.out, env_, &task_group::on_done<T>, &to);
     children_.add(child);
     ++started_;
@@ -81,9 +74,9 @@ class task_group : private ready_node {
   template <class T>
   static void on_done(void* owner, std::exception_ptr) noexcept {
     slot<T>& from = *static_cast<slot<T>*>(owner);
-    from.group_->completed(from, from.out.exception());
+    from.group->completed(from.index, from.out.exception());
   }
-  KADORO_DECL void completed(slot_base const& from, std::exception_ptr error) noexcept;
+  KADORO_DECL void completed(std::size_t index, std::exception_ptr error) noexcept;
   KADORO_DECL static void on_decide(ready_node& node);
 
   wanted what_;

@@ -9,7 +9,7 @@ namespace kadoro::inline KADORO_ABI::coro::detail {
 KADORO_DECL task_group::task_group(environment const& outer, wanted what) noexcept
     : ready_node(&task_group::on_decide), what_(what), cancel_(outer.cancel()), env_(outer.sched(), cancel_.token()) {}
 
-KADORO_DECL void task_group::completed(slot_base const& from, std::exception_ptr error) noexcept {
+KADORO_DECL void task_group::completed(std::size_t index, std::exception_ptr error) noexcept {
   if (what_ == wanted::all) {
     if (error && !error_) {
       error_ = std::move(error);
@@ -17,7 +17,7 @@ KADORO_DECL void task_group::completed(slot_base const& from, std::exception_ptr
     }
   } else if (!decided_) {
     if (winner_ == none) env_.sched().post(*this);
-    winner_ = std::min(winner_, from.index_);
+    winner_ = std::min(winner_, index);
   }
   // The parent may destroy this group: last.
   if (--running_ == 0 && parent_) parent_.resume();

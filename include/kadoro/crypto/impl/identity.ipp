@@ -29,14 +29,16 @@ KADORO_DECL identity identity::generate(random_source& random) {
   return made;
 }
 
-KADORO_DECL bytes identity::encode() const { return multiformats::encode_key(multiformats::key_type::ed25519, secret_); }
+KADORO_DECL bytes identity::encode() const {
+  return multiformats::encode_key(multiformats::key_type::ed25519, secret_);
+}
 
 KADORO_DECL result<identity> identity::decode(bytes_view data) {
   auto const key = multiformats::decode_key(data);
   if (!key) return fail(key.error());
   if (key->type != multiformats::key_type::ed25519)
-    return fail(errc::malformed, "not an Ed25519 private key, but one of type " +
-                                     std::to_string(static_cast<unsigned>(key->type)));
+    return fail(errc::malformed,
+                "not an Ed25519 private key, but one of type " + std::to_string(static_cast<unsigned>(key->type)));
   bytes_view const secret = key->data;
   if (secret.size() != 64 && secret.size() != 96)
     return fail(errc::malformed,

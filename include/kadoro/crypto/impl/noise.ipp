@@ -24,12 +24,10 @@ struct noise_handshake::script {
 
 KADORO_DECL noise_handshake::script const& noise_handshake::script_of(noise_pattern pattern) noexcept {
   using enum token;
-  static constexpr script ik{
-      "Noise_IK_25519_ChaChaPoly_SHA256", true, false, 2, {{{e, es, s, ss}, {e, ee, se}, {}}}};
+  static constexpr script ik{"Noise_IK_25519_ChaChaPoly_SHA256", true, false, 2, {{{e, es, s, ss}, {e, ee, se}, {}}}};
   static constexpr script ikpsk1{
       "Noise_IKpsk1_25519_ChaChaPoly_SHA256", true, true, 2, {{{e, es, s, ss, psk}, {e, ee, se}, {}}}};
-  static constexpr script xx{
-      "Noise_XX_25519_ChaChaPoly_SHA256", false, false, 3, {{{e}, {e, ee, s, es}, {s, se}}}};
+  static constexpr script xx{"Noise_XX_25519_ChaChaPoly_SHA256", false, false, 3, {{{e}, {e, ee, s, es}, {s, se}}}};
   switch (pattern) {
     case noise_pattern::ik: return ik;
     case noise_pattern::ikpsk1: return ikpsk1;

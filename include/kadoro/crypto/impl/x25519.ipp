@@ -21,8 +21,8 @@ KADORO_DECL x25519_pair generate_x25519(random_source& random) noexcept {
 }
 
 KADORO_DECL result<byte_array<32>> x25519(byte_array<32> const& secret, byte_array<32> const& public_key) {
-  byte_array<32> shared;
-  if (crypto_scalarmult_curve25519(shared.data(), secret.data(), public_key.data()) != 0)
+  result<byte_array<32>> shared(tl::in_place);  // no copy of the secret stays behind on the stack
+  if (crypto_scalarmult_curve25519(shared->data(), secret.data(), public_key.data()) != 0)
     return fail(errc::malformed, "the X25519 public key " + to_hex(public_key) + " is of small order");
   return shared;
 }

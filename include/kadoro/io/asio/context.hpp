@@ -1,7 +1,5 @@
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -15,6 +13,10 @@
 #include "kadoro/io/ready_queue.hpp"
 #include "kadoro/io/reset_on_exit.hpp"
 #include "kadoro/io/timer_wheel.hpp"
+
+// Asio last: it configures itself by macros that any standard header defines, and must find them in every source file.
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 
@@ -78,9 +80,9 @@ class context final : public io::context {
 
   ready_queue ready_;
   timer_wheel wheel_;
-  coro::list_node ports_;                                    // open ones, as `udp_state`
-  std::vector<std::shared_ptr<detail::udp_state>> unsent_;   // ports with something to flush
-  std::vector<std::shared_ptr<detail::udp_state>> flushing_; // the same, while they are flushed
+  coro::list_node ports_;                                     // open ones, as `udp_state`
+  std::vector<std::shared_ptr<detail::udp_state>> unsent_;    // ports with something to flush
+  std::vector<std::shared_ptr<detail::udp_state>> flushing_;  // the same, while they are flushed
   posix::receive_block received_;
   coro::spawned_list roots_;
 

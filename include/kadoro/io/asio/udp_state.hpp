@@ -1,12 +1,14 @@
 #pragma once
 
-#include <asio/posix/stream_descriptor.hpp>
 #include <memory>
 #include <utility>
 
 #include "kadoro/coro/scheduler.hpp"
 #include "kadoro/io/posix/send_queue.hpp"
 #include "kadoro/io/udp_port.hpp"
+
+// Asio last: see context.hpp.
+#include <asio/posix/stream_descriptor.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 

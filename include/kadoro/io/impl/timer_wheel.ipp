@@ -57,8 +57,8 @@ KADORO_DECL void timer_wheel::place(coro::timer_node& node) noexcept {
   used_levels_ |= 1u << level_index;
 }
 
-/// The slot with the earliest nodes: the first on the lowest level in use, because a node on a higher level differs from
-/// the position in a higher digit. Null if nothing is armed.
+/// The slot with the earliest nodes: the first on the lowest level in use, because a node on a higher level differs
+/// from the position in a higher digit. Null if nothing is armed.
 KADORO_DECL timer_wheel::slot* timer_wheel::first(unsigned& level_index) noexcept {
   for (; used_levels_ != 0; used_levels_ &= used_levels_ - 1) {
     level_index = static_cast<unsigned>(std::countr_zero(used_levels_));

@@ -6,8 +6,8 @@
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
-/// Blobs as files. With a directory, a name is the name of a file in it (no `/`, not `.` nor `..`); with an empty one, a
-/// name is a path. The directory must exist. One process writes a name at a time.
+/// Blobs as files. With a directory, a name is the name of a file in it (no `/`, not `.` nor `..`); with an empty one,
+/// a name is a path. The directory must exist. One process writes a name at a time.
 class file_storage final : public io::storage {
  public:
   KADORO_DECL explicit file_storage(std::string directory = {});

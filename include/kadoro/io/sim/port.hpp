@@ -4,10 +4,14 @@
 #include <vector>
 
 #include "kadoro/coro/scheduler.hpp"
-#include "kadoro/io/sim/world.hpp"
+#include "kadoro/io/sim/flight.hpp"
 #include "kadoro/io/udp_port.hpp"
 
-namespace kadoro::inline KADORO_ABI::io::sim::detail {
+namespace kadoro::inline KADORO_ABI::io::sim {
+
+class context;
+
+namespace detail {
 
 /// A UDP port of a simulated host. What arrives at one instant is delivered as one batch.
 class port final : public udp_port, private coro::ready_node {
@@ -27,7 +31,7 @@ class port final : public udp_port, private coro::ready_node {
   friend class sim::world;
   static constexpr std::size_t batch_capacity = 64;
 
-  KADORO_DECL bool arrive(world::flight& one);
+  KADORO_DECL bool arrive(flight& one);
   KADORO_DECL void deliver();
   static void on_ready(ready_node& node) { static_cast<port&>(node).deliver(); }
 
@@ -36,13 +40,14 @@ class port final : public udp_port, private coro::ready_node {
   endpoint local_;
   receiver* receiver_ = nullptr;
   udp_counters counters_;
-  std::vector<world::flight*> inbox_;
+  std::vector<flight*> inbox_;
   std::uint64_t sending_step_ = 0;  // the step of the world in which ...
   std::size_t sent_in_step_ = 0;    // ... so many were sent
   bool* destroyed_ = nullptr;       // set while a receiver runs: it may destroy the port
 };
 
-}  // namespace kadoro::inline KADORO_ABI::io::sim::detail
+}  // namespace detail
+}  // namespace kadoro::inline KADORO_ABI::io::sim
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/io/sim/context.hpp"  // its end has the bodies

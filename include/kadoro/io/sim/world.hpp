@@ -12,6 +12,7 @@
 #include "kadoro/coro/scheduler.hpp"
 #include "kadoro/io/endpoint.hpp"
 #include "kadoro/io/ready_queue.hpp"
+#include "kadoro/io/sim/flight.hpp"
 #include "kadoro/io/sim/link_policy.hpp"
 #include "kadoro/io/timer_wheel.hpp"
 
@@ -107,25 +108,13 @@ class world final : public coro::scheduler {
   friend class context;
   friend class detail::port;
 
-  /// A datagram on its way, or an ICMP message about one.
-  class flight final : public coro::timer_node {
-   public:
-    explicit flight(world& owner) noexcept : timer_node(&flight::on_arrival), in(owner) {}
-
-    world& in;
-    endpoint from;
-    endpoint to;
-    bytes data;
-    bool hint = false;  // "nobody listens at `from`"
-
-   private:
-    static void on_arrival(timer_node& node) { static_cast<flight&>(node).in.arrive(static_cast<flight&>(node)); }
-  };
+  using flight = detail::flight;
 
   KADORO_DECL bool step_before(std::uint64_t limit);
   KADORO_DECL void send(endpoint const& from, endpoint const& to, bytes_view data);
   KADORO_DECL flight* new_flight(endpoint const& from, endpoint const& to, bytes_view data);
   KADORO_DECL void depart(flight& one, link_policy const& link);
+  KADORO_DECL static void on_arrival(coro::timer_node& node);
   KADORO_DECL void arrive(flight& one);
   KADORO_DECL void land(flight& one) noexcept;
   KADORO_DECL void trace(endpoint const& from, endpoint const& to, bytes_view data, std::uint64_t fate) noexcept;

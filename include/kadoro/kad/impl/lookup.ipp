@@ -108,6 +108,7 @@ KADORO_DECL bool lookup::finished() const {
 KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
   coro::environment const environment = co_await coro::this_environment();
   coro::scope asks(scheduler_, environment.cancel());
+  asks.abandon();  // if the whole chain of awaits is destroyed, its asks go with it
   for (;;) {
     progress_.reset();
     if (!enough_) start_more(asks, sees);

@@ -36,7 +36,7 @@ KADORO_DECL coro::task<result<get_result>> node::get(bytes_view key, get_options
 
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
-KADORO_DECL coro::task<void> node::close() { return core_->close(); }
+KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }
 
 KADORO_DECL peer_id const& node::id() const noexcept { return core_->id_; }
 KADORO_DECL peer_mode node::mode() const noexcept { return core_->options_.mode; }
@@ -45,6 +45,7 @@ KADORO_DECL std::vector<multiaddr> node::addresses() const { return core_->trans
 KADORO_DECL io::context& node::context() const noexcept { return core_->context_; }
 KADORO_DECL routing_table const& node::table() const noexcept { return core_->table_; }
 KADORO_DECL record_store& node::store() noexcept { return core_->store_; }
+KADORO_DECL std::vector<peer_id> node::holders(bytes_view key) const { return core_->holders(key); }
 KADORO_DECL peer_ref node::peer_of(peer_id const& id) { return core_->book_.intern(id); }
 
 KADORO_DECL std::size_t node::servers() const noexcept {

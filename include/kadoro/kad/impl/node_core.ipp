@@ -49,10 +49,10 @@ KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& cont
 
 KADORO_DECL node_core::~node_core() {
   if (transport_) transport_->set_handler(nullptr);
+  jobs_.abandon();  // none is left after a close; if the context dies first, they die with the node
 }
 
 KADORO_DECL coro::task<void> node_core::close() {
-  auto const alive = shared_from_this();
   if (!closed_) {
     closed_ = true;
     context_.disarm(tick_);
@@ -65,8 +65,10 @@ KADORO_DECL coro::task<void> node_core::close() {
 
 KADORO_DECL void node_core::close_behind() {
   observers_.clear();
-  context_.spawn(close());
+  context_.spawn(close_and_release(shared_from_this()));
 }
+
+KADORO_DECL coro::task<void> node_core::close_and_release(std::shared_ptr<node_core> core) { co_await core->close(); }
 
 KADORO_DECL coro::task<result<void>> node_core::ping(peer_ref to) {
   transport::message request;

@@ -144,7 +144,7 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
               state->steps);
   collector.watch(seek);
   seek.start_from(core.k(), core.seeds_);
-  co_await seek.run(collector);
+  co_await seek_all(core, seek, collector);
   collector.decide();
   state->steps.finish(get_result(state).explain(), core.context_.now());
   co_await repair(core, collector, seek);

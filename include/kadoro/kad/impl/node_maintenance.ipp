@@ -35,7 +35,7 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
               core.k(), steps);
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
-  co_await seek.run(nothing);
+  co_await seek_all(core, seek, nothing);
   if (!core.settling_ && !core.closed_) core.jobs_.spawn(settle_in(core));
 
   errc code = core.closed_ ? errc::closed : seek.candidates().empty() ? errc::unreachable : errc::no_answer;
@@ -58,7 +58,7 @@ KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes 
               steps);
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
-  co_await seek.run(nothing);
+  co_await seek_all(core, seek, nothing);
   core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
 }
 
@@ -82,8 +82,8 @@ KADORO_DECL void node_core::tick() {
   arm_tick();
 }
 
-/// Keeps an eye on seeds that are missing and contacts that failed, at growing intervals, so that one that comes back
-/// is found again.
+/// Keeps an eye on seeds that are missing or silent and on contacts that failed, at growing intervals, so that one that
+/// comes back is found again.
 KADORO_DECL void node_core::probe(time_point now) {
   static constexpr duration shortest = std::chrono::seconds(1);
   static constexpr duration longest = std::chrono::seconds(8);
@@ -91,18 +91,34 @@ KADORO_DECL void node_core::probe(time_point now) {
   if (now < next_probe_ && probe_interval_ != duration::zero()) return;
   probe_interval_ = std::clamp(2 * probe_interval_, shortest, longest);
   next_probe_ = now + probe_interval_;
+  static constexpr duration silent = std::chrono::seconds(10);
   std::vector<peer_ref> missing;
   for (peer_ref const& seed : seeds_)
-    if (!table_.contains(seed) && seed->mode != peer_mode::client) missing.push_back(seed);
+    if (seed->mode != peer_mode::client && (!table_.contains(seed) || now - seed->last_heard > silent))
+      missing.push_back(seed);
   table_.for_each([&missing](contact const& c) {
     if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
   });
-  for (peer_ref const& p : missing) jobs_.spawn(ping_job(*this, p));
+  for (peer_ref const& p : missing) check(p);
   if (table_.size() < 3 && table_.size() + seeds_.size() > 0 && !settling_) jobs_.spawn(settle_in(*this));
+}
+
+/// Runs a lookup. It does not wait for peers that are slow; whether they are dead is found out behind it.
+KADORO_DECL coro::task<void> node_core::seek_all(node_core& core, lookup& seek, lookup::visitor& sees) {
+  co_await seek.run(sees);
+  for (auto const& c : seek.candidates())
+    if (c->now == lookup::state::slow) core.check(c->peer);
+}
+
+/// Pings a peer, unless that is under way: whoever does not answer is reported lost by the transport.
+KADORO_DECL void node_core::check(peer_ref const& who) {
+  if (closed_ || !checking_.insert(who->id()).second) return;
+  if (!jobs_.spawn(ping_job(*this, who))) checking_.erase(who->id());
 }
 
 KADORO_DECL coro::task<void> node_core::ping_job(node_core& core, peer_ref to) {
   auto const alive = co_await core.ping(to);
+  core.checking_.erase(to->id());
   if (alive) core.table_.on_alive(to, core.context_.now());
 }
 
@@ -178,14 +194,15 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
 
   trace steps("renew", key, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
-              core.options_.replicas, steps);
+              core.k(), steps);
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
-  co_await seek.run(nothing);
+  co_await seek_all(core, seek, nothing);
 
   std::uint64_t newer = 0;
   coro::environment const environment = co_await coro::this_environment();
   coro::scope stores(core.context_, environment.cancel());
+  stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
   for (peer_ref const& p : core.replica_set(seek)) {
     at = core.publications_.find(key);
     bool const holds = at != core.publications_.end() && at->second.holders.contains(p->id());

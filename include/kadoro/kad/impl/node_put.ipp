@@ -6,11 +6,6 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-/// For lookups of which only the candidates matter.
-class silent_visitor final : public lookup::visitor {
-  bool on_answer(lookup::candidate const&, transport::message const&) override { return false; }
-};
-
 /// However a put ends, whoever waits for it hears so.
 class node_core::put_guard {
  public:
@@ -83,6 +78,12 @@ KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, 
     at->second.holders.erase(who);
 }
 
+KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
+  auto const at = publications_.find(to_bytes(key));
+  if (at == publications_.end()) return {};
+  return {at->second.holders.begin(), at->second.holders.end()};
+}
+
 /// R: the r closest known and not proven dead, answered or not. If that is nobody, those who refused, so that the
 /// receipt can say who.
 KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
@@ -130,9 +131,9 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   coro::environment const environment = co_await coro::this_environment();
   silent_visitor nothing;
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key,
-              core.options_.replicas, state->steps);
+              core.k(), state->steps);
   seek.start_from(core.k(), core.seeds_);
-  co_await seek.run(nothing);
+  co_await seek_all(core, seek, nothing);
 
   std::vector<peer_ref> const set = core.replica_set(seek);
   for (peer_ref const& p : set) {
@@ -158,6 +159,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   std::uint64_t newer = 0;
   for (int round = 0; round < 2 && !set.empty(); ++round) {
     coro::scope stores(core.context_, environment.cancel());
+    stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
     for (std::size_t i = 0; i < set.size(); ++i)
       stores.spawn(store_replica(core, what, i, state, newer, round == 1));
     co_await stores.join();

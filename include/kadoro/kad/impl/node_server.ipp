@@ -68,7 +68,7 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     return;
   }
   std::optional<std::uint64_t> range;
-  if (!from->addresses().empty()) {
+  if (!from->addresses().empty() && from->addresses().front().confirmed) {
     auto const where = from->addresses().front().where.udp_endpoint();
     if (where && !where->is_private()) range = where->range();
   }

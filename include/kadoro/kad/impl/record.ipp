@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <string_view>
 
 #include "kadoro/kad/record.hpp"
 
@@ -9,20 +10,27 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 namespace detail {
 
-inline constexpr char record_domain[] = "kadoro record 1";  // with its terminating zero 16 bytes
-static_assert(sizeof record_domain == 16);
+inline constexpr std::string_view record_domain("kadoro record 1\0", 16);
 
-template <class Unsigned>
-void append_be(bytes& to, Unsigned value) {
-  std::size_t const at = to.size();
-  to.resize(at + sizeof value);
-  store_be(to.data() + at, value);
-}
+/// Writes one field after the other into a buffer that has exactly their size.
+class field_writer {
+ public:
+  explicit field_writer(bytes& into) noexcept : at_(into.data()) {}
 
-inline void append_prefixed(bytes& to, bytes_view data) {
-  append_be(to, static_cast<std::uint16_t>(data.size()));
-  to.insert(to.end(), data.begin(), data.end());
-}
+  template <class Unsigned>
+  void number(Unsigned value) noexcept {
+    store_be(at_, value);
+    at_ += sizeof value;
+  }
+  void data(bytes_view what) noexcept { at_ = std::copy(what.begin(), what.end(), at_); }
+  void prefixed(bytes_view what) noexcept {
+    number(static_cast<std::uint16_t>(what.size()));
+    data(what);
+  }
+
+ private:
+  std::uint8_t* at_;
+};
 
 inline bool key_fits(bytes_view key) noexcept { return !key.empty() && key.size() <= record::max_key_bytes; }
 
@@ -75,15 +83,16 @@ KADORO_DECL bool record_header::tombstone() const noexcept {
 }
 
 KADORO_DECL bytes record_header::signed_bytes() const {
-  kadoro::bytes out;
-  out.reserve(sizeof detail::record_domain + 2 + key.size() + 2 + publisher.bytes().size() + 8 + 4 + 4 + 32);
-  out.insert(out.end(), std::begin(detail::record_domain), std::end(detail::record_domain));
-  detail::append_prefixed(out, key);
-  detail::append_prefixed(out, publisher.bytes());
-  detail::append_be(out, sequence);
-  detail::append_be(out, to_wire_ms(lifetime_max));
-  detail::append_be(out, flags);
-  out.insert(out.end(), value_hash.begin(), value_hash.end());
+  bytes_view const id = publisher.bytes();
+  kadoro::bytes out(detail::record_domain.size() + 2 + key.size() + 2 + id.size() + 8 + 4 + 4 + value_hash.size());
+  detail::field_writer to(out);
+  to.data(as_bytes(detail::record_domain));
+  to.prefixed(key);
+  to.prefixed(id);
+  to.number(sequence);
+  to.number(to_wire_ms(lifetime_max));
+  to.number(flags);
+  to.data(value_hash);
   return out;
 }
 

@@ -74,7 +74,7 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
     }
     begin_change(at);
     in.own = in.own || from == origin::own;
-    in.valid->expires = std::max(in.valid->expires, until);
+    in.valid->expires = until;
     end_change(at);
     ++counters_.renewed;
     return {};
@@ -166,7 +166,7 @@ KADORO_DECL std::optional<errc> record_store::renew(bytes_view key, peer_id cons
   if (highest > sequence) return refuse(errc::refused_stale).refused;
   if (highest < sequence || !in.valid) return refuse(errc::refused_unknown).refused;
   begin_change(at);
-  in.valid->expires = std::max(in.valid->expires, now + in.valid->what.lifetime_max);
+  in.valid->expires = now + in.valid->what.lifetime_max;
   end_change(at);
   ++counters_.renewed;
   return std::nullopt;

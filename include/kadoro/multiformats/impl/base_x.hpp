@@ -30,8 +30,8 @@ inline bytes convert_base(bytes_view digits, std::uint32_t from, std::uint32_t t
 }
 
 inline std::size_t leading_zeros(bytes_view digits) noexcept {
-  return static_cast<std::size_t>(
-      std::find_if(digits.begin(), digits.end(), [](std::uint8_t d) { return d != 0; }) - digits.begin());
+  return static_cast<std::size_t>(std::find_if(digits.begin(), digits.end(), [](std::uint8_t d) { return d != 0; }) -
+                                  digits.begin());
 }
 
 inline std::string encode_base_x(bytes_view data, std::string_view alphabet) {
@@ -50,8 +50,7 @@ inline result<bytes> decode_base_x(std::string_view text, std::string_view alpha
   digits.reserve(text.size());
   for (char const c : text) {
     std::size_t const digit = alphabet.find(c);
-    if (digit == std::string_view::npos)
-      return fail(errc::malformed, "'" + std::string(text) + "' is not " + name);
+    if (digit == std::string_view::npos) return fail(errc::malformed, "'" + std::string(text) + "' is not " + name);
     digits.push_back(static_cast<std::uint8_t>(digit));
   }
   bytes out(leading_zeros(digits), 0);

@@ -49,8 +49,9 @@ KADORO_DECL result<key_view> decode_public_key(bytes_view encoded) {
   auto key = decode_key(encoded);
   if (!key) return key;
   std::size_t const size = key->data.size();
-  bool const right = key->type == key_type::ed25519 ? size == 32 : key->type == key_type::secp256k1 ? size == 33
-                                                                                                    : size > 0;
+  bool const right = key->type == key_type::ed25519     ? size == 32
+                     : key->type == key_type::secp256k1 ? size == 33
+                                                        : size > 0;
   if (!right)
     return fail(errc::malformed, "a public key of type " + std::to_string(static_cast<std::uint32_t>(key->type)) +
                                      " with " + std::to_string(size) + " bytes");

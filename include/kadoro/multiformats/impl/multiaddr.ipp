@@ -245,8 +245,7 @@ KADORO_DECL void multiaddr::append(std::uint32_t code, bytes_view value) {
 
 KADORO_DECL result<multiaddr> multiaddr::from_bytes(bytes_view data) {
   if (data.empty()) return fail(errc::malformed, "an empty multiaddr");
-  if (data.size() > max_bytes)
-    return fail(errc::too_large, "a multiaddr of " + std::to_string(data.size()) + " bytes");
+  if (data.size() > max_bytes) return fail(errc::too_large, "a multiaddr of " + std::to_string(data.size()) + " bytes");
   std::size_t count = 0;
   for (bytes_view rest = data; !rest.empty();) {
     if (++count > max_components)
@@ -331,16 +330,19 @@ KADORO_DECL std::optional<peer_id> multiaddr::peer() const {
 }
 
 KADORO_DECL multiaddr multiaddr::without_peer() const {
-  multiaddr out = *this;
+  std::size_t kept_bytes = 0;
   for (iterator at = begin(); at != end();) {
-    bytes_view const rest = at.rest();
     bool const names_peer = at->code == protocol::p2p;
-    if (++at == end() && names_peer) out.data_.resize(data_.size() - rest.size());
+    ++at;
+    if (!names_peer) kept_bytes = data_.size() - at.rest().size();
   }
+  multiaddr out = *this;
+  out.data_.resize(kept_bytes);
   return out;
 }
 
 KADORO_DECL multiaddr multiaddr::with_peer(peer_id const& id) const {
+  assert(!id.empty());
   multiaddr out = without_peer();
   out.append(protocol::p2p, id.bytes());
   assert(from_bytes(out.data_));
@@ -367,7 +369,7 @@ KADORO_DECL std::optional<io::endpoint> multiaddr::udp_endpoint() const {
 KADORO_DECL bool multiaddr::is_datagram() const {
   auto const endpoint = udp_endpoint();
   if (!endpoint) return false;
-  return without_peer() == datagram(*endpoint);
+  return *this == datagram(*endpoint, peer());
 }
 
 }  // namespace kadoro::inline KADORO_ABI::multiformats

@@ -248,8 +248,8 @@ KADORO_DECL std::size_t encoded_size(peer const& p) {
 KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out) {
   std::size_t const size = encoded_size(m);
   if (size > out.size())
-    return fail(errc::too_large, "a message of " + std::to_string(size) + " bytes does not fit into " +
-                                     std::to_string(out.size()));
+    return fail(errc::too_large,
+                "a message of " + std::to_string(size) + " bytes does not fit into " + std::to_string(out.size()));
   detail::output buffer(reinterpret_cast<char*>(out.data()), out.size());
   detail::field_writer sink(buffer);
   detail::put(sink, m);  // cannot run out of room: the size is known

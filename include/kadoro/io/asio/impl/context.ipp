@@ -1,7 +1,5 @@
 #pragma once
 
-#include <asio/post.hpp>
-#include <asio/signal_set.hpp>
 #include <chrono>
 #include <exception>
 #include <stdexcept>
@@ -10,6 +8,10 @@
 #include "kadoro/coro/event.hpp"
 #include "kadoro/io/asio/context.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
+
+// Asio last: see context.hpp.
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 

@@ -75,7 +75,7 @@ KADORO_DECL result<bytes> file_storage::read(std::string_view name) {
   if (!path) return fail(path.error());
   detail::file const in(::open(path->c_str(), O_RDONLY | O_CLOEXEC));
   if (in.get() < 0) return detail::file_error(*path, "cannot open", errno);
-  struct stat about {};
+  struct stat about{};
   if (::fstat(in.get(), &about) != 0) return detail::file_error(*path, "cannot read", errno);
   if (!S_ISREG(about.st_mode)) return detail::file_error(*path, "not a file", EINVAL);
   if (about.st_size > static_cast<off_t>(max_blob_bytes)) return detail::file_error(*path, "cannot read", EFBIG);

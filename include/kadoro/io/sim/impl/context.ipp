@@ -127,8 +127,7 @@ KADORO_DECL bool context::raise(int signal) {
 
 KADORO_DECL void context::run_until(bool const& done) {
   if (in_turn_) throw std::logic_error("kadoro: run() from inside the loop");
-  if (!world_.run_until([&] { return done; }))
-    throw std::logic_error("kadoro: nothing left to happen: deadlock");
+  if (!world_.run_until([&] { return done; })) throw std::logic_error("kadoro: nothing left to happen: deadlock");
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::sim

@@ -28,7 +28,7 @@ KADORO_DECL void port::close() noexcept {
   std::erase(host_->ports_, this);
   host_ = nullptr;
   unlink();
-  for (world::flight* const one : inbox_) world_.land(*one);
+  for (flight* const one : inbox_) world_.land(*one);
   inbox_.clear();
 }
 
@@ -60,7 +60,7 @@ KADORO_DECL void port::send(endpoint const& to, bytes_view data) noexcept {
 }
 
 /// Takes over `one`, or returns false if the inbox is full.
-KADORO_DECL bool port::arrive(world::flight& one) {
+KADORO_DECL bool port::arrive(flight& one) {
   if (inbox_.size() == max_queued_datagrams) return false;
   inbox_.push_back(&one);
   if (receiver_ != nullptr) host_->post(*this);
@@ -69,14 +69,14 @@ KADORO_DECL bool port::arrive(world::flight& one) {
 
 KADORO_DECL void port::deliver() {
   world& in = world_;
-  std::vector<world::flight*> arrived;
+  std::vector<flight*> arrived;
   arrived.swap(inbox_);
   bool destroyed = false;
   destroyed_ = &destroyed;
   std::array<datagram, batch_capacity> batch;
   std::size_t next = 0;
   while (next < arrived.size() && !destroyed && receiver_ != nullptr) {
-    world::flight& head = *arrived[next];
+    flight& head = *arrived[next];
     if (head.hint) {
       ++next;
       receiver_->on_unreachable(head.from);
@@ -84,7 +84,7 @@ KADORO_DECL void port::deliver() {
     }
     std::size_t size = 0;
     for (; next < arrived.size() && size < batch.size() && !arrived[next]->hint; ++next) {
-      world::flight& one = *arrived[next];
+      flight& one = *arrived[next];
       ++counters_.received;
       counters_.received_bytes += one.data.size();
       batch[size++] = {one.from, one.data};

@@ -106,7 +106,7 @@ KADORO_DECL void world::trace(endpoint const& from, endpoint const& to, bytes_vi
 KADORO_DECL world::flight* world::new_flight(endpoint const& from, endpoint const& to, bytes_view data) {
   if (idle_.empty()) {
     if (flights_.size() == max_in_flight) return nullptr;
-    flights_.push_back(std::make_unique<flight>(*this));
+    flights_.push_back(std::make_unique<flight>(*this, &world::on_arrival));
     idle_.reserve(flights_.capacity());  // so that `land` never allocates
     idle_.push_back(flights_.back().get());
   }
@@ -158,6 +158,11 @@ KADORO_DECL void world::depart(flight& one, link_policy const& way) {
   }
   trace(one.from, one.to, one.data, detail::fate_first_arrival + detail::instant(due));
   wheel_.arm(*this, one, due);
+}
+
+KADORO_DECL void world::on_arrival(coro::timer_node& node) {
+  auto& one = static_cast<flight&>(node);
+  one.in.arrive(one);
 }
 
 KADORO_DECL void world::arrive(flight& one) {

@@ -1,0 +1,119 @@
+#include "member.hpp"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+
+#include "kadoro/coro/deadline.hpp"
+#include "kadoro/crypto/identity.hpp"
+#include "kadoro/crypto/sha256.hpp"
+#include "kadoro/directory/status.hpp"
+
+namespace shard_swarm {
+
+namespace {
+
+constexpr std::size_t min_swarm_key_bytes = 16;
+
+/// SHA-256 of the file, without the newline at its end.
+result<byte_array<32>> read_swarm_key(io::storage& files, std::string const& path) {
+  auto const content = files.read(path);
+  if (!content) return fail(content.error());
+  std::string_view text = as_text(*content);
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
+  if (text.size() < min_swarm_key_bytes)
+    return fail(errc::invalid_argument, path + ": a swarm key needs at least " + std::to_string(min_swarm_key_bytes) +
+                                            " bytes, it has " + std::to_string(text.size()));
+  return crypto::sha256(as_bytes(text));
+}
+
+result<crypto::identity> read_identity(io::storage& files, std::string const& path, random_source& random) {
+  if (path.empty()) return crypto::identity::generate(random);
+  return crypto::identity::load_or_create(files, path, random);
+}
+
+/// At once whole or not there: a reader never sees half of it.
+result<void> write_address(std::string const& path, std::string const& address) {
+  std::string const fresh = path + ".tmp" + std::to_string(::getpid());
+  {
+    std::ofstream out(fresh);
+    out << address << '\n';
+    out.flush();
+    if (!out) return fail(errc::io_failure, path + ": cannot be written");
+  }
+  if (std::rename(fresh.c_str(), path.c_str()) == 0) return {};
+  std::remove(fresh.c_str());
+  return fail(errc::io_failure, path + ": cannot be replaced");
+}
+
+}  // namespace
+
+void say(std::string const& line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  if (line.empty() || line.back() != '\n') std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+int complain(error const& why) {
+  std::fprintf(stderr, "shard_swarm: %s\n", why.message().c_str());
+  return exit_failed;
+}
+
+// No coroutine: g++ 12 cannot compile a list of arguments in braces beside a co_await.
+coro::task<result<int>> stop_signal(io::context& context) { return context.wait_signal({SIGINT, SIGTERM}); }
+
+result<std::unique_ptr<member>> member::open(io::context& context, member_settings const& settings) {
+  std::unique_ptr<member> made(new member(context.now()));
+  auto const logged = made->events_.open(settings.events);
+  if (!logged) return fail(logged.error());
+  auto const self = read_identity(made->files_, settings.identity, context.random());
+  if (!self) return fail(self.error());
+
+  kad::node_options options;
+  auto const listen = io::endpoint::parse(settings.listen);
+  if (!listen) return fail(listen.error());
+  options.listen = *listen;
+  options.mode = settings.mode == "client" ? kad::peer_mode::client : kad::peer_mode::server;
+  options.replicas = settings.replicas;
+  for (std::string const& text : settings.bootstrap) {
+    auto seed = kad::multiaddr::parse(text);
+    if (!seed) return fail(seed.error());
+    options.bootstrap.push_back(std::move(*seed));
+  }
+  if (!settings.swarm_key.empty()) {
+    auto const key = read_swarm_key(made->files_, settings.swarm_key);
+    if (!key) return fail(key.error());
+    options.swarm_key = *key;
+  }
+  if (!settings.identity.empty()) {
+    options.storage = &made->files_;
+    options.sequence_blob = settings.identity + ".sequence";
+  }
+  auto opened = kad::node::open(context, *self, options);
+  if (!opened) return fail(opened.error());
+  made->node_ = std::move(*opened);
+
+  return made;
+}
+
+result<void> member::introduce(member_settings const& settings) {
+  std::string const address = node_->addresses().front().to_string();
+  std::string_view const mode = directory::to_string(node_->mode());
+  std::string_view const backend = node_->context().backend();
+  say(address);
+  say("mode: " + std::string(mode) + ", backend: " + std::string(backend) +
+      ", replicas: " + std::to_string(node_->replicas()));
+  events_.write("listening",
+                {{"address", address}, {"peer_id", node_->id().to_string()}, {"mode", mode}, {"backend", backend}});
+  if (settings.addr_file.empty()) return {};
+  return write_address(settings.addr_file, address);
+}
+
+coro::task<void> member::leave() {
+  auto const left = co_await coro::with_deadline(node_->close(), std::chrono::seconds(1));
+  if (!left) say("not everybody could be told that this node leaves");
+}
+
+}  // namespace shard_swarm

@@ -1,0 +1,70 @@
+#include "kadoro/coro/deadline.hpp"
+#include "kadoro/coro/scope.hpp"
+#include "kadoro/coro/sleep.hpp"
+#include "kadoro/directory/status.hpp"
+#include "member.hpp"
+
+namespace shard_swarm {
+
+namespace {
+
+/// One line, when it differs from the last.
+coro::task<void> report(member& self, duration interval) {
+  std::string last;
+  for (;;) {
+    auto const slept = co_await coro::sleep_for(interval);
+    if (!slept) co_return;
+    kad::node& node = self.node();
+    std::string const now = "[STATUS] mode " + std::string(directory::to_string(node.mode())) + ", " +
+                            std::to_string(node.table().size()) + " contacts, " + std::to_string(node.store().size()) +
+                            " records; " + node.counters_text();
+    if (now != last) say(now);
+    last = now;
+  }
+}
+
+/// With other members to start from, joins them.
+coro::task<void> join(member& self, bool alone) {
+  duration wait = std::chrono::milliseconds(500);
+  while (!alone) {
+    auto const joined = co_await self.node().join();
+    if (joined) {
+      self.events().write("joined", {{"servers", self.node().servers()}});
+      co_return;
+    }
+    say(joined.error().message());
+    auto const slept = co_await coro::sleep_for(wait);
+    if (!slept) co_return;
+    wait = std::min<duration>(wait * 2, std::chrono::seconds(10));
+  }
+}
+
+coro::task<int> serve(io::context& context, member& self, member_settings const& settings) {
+  int code = exit_ok;
+  auto const introduced = self.introduce(settings);
+  if (introduced) {
+    coro::scope work(context);
+    duration const interval = std::chrono::duration_cast<duration>(std::chrono::duration<double>(settings.status_interval_s));
+    if (interval > duration::zero()) work.spawn(report(self, interval));
+    work.spawn(join(self, settings.bootstrap.empty()));
+    auto const signal = co_await stop_signal(context);
+    if (!signal) code = complain(signal.error());
+    work.request_cancel();
+    co_await work.join();
+  } else {
+    code = complain(introduced.error());
+  }
+  co_await self.leave();
+  co_return code;
+}
+
+}  // namespace
+
+int run_rendezvous(member_settings const& settings) {
+  io::asio::context context;
+  auto self = member::open(context, settings);
+  if (!self) return complain(self.error());
+  return context.run(serve(context, **self, settings));
+}
+
+}  // namespace shard_swarm

@@ -1,0 +1,2 @@
+#include "settings.hpp"
+namespace shard_swarm { int run_scenario(scenario_settings const&) { return 1; } }

@@ -1,0 +1,414 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/coro/deadline.hpp"
+#include "kadoro/coro/when_all.hpp"
+#include "kadoro/directory/swarm_directory.hpp"
+
+namespace kadoro::inline KADORO_ABI::directory {
+
+namespace detail {
+
+inline constexpr duration get_limit = std::chrono::seconds(4);
+inline constexpr duration first_fetch = std::chrono::milliseconds(100);
+inline constexpr duration last_fetch = std::chrono::seconds(4);
+inline constexpr duration shortest_look = std::chrono::milliseconds(5);
+inline constexpr duration gather = std::chrono::milliseconds(5);  ///< peers come in crowds
+inline constexpr duration first_peer = std::chrono::milliseconds(100);
+inline constexpr std::size_t max_goodbyes = 1024;
+
+inline coro::task<result<void>> wait_for(coro::event& what) { co_return co_await what.wait(); }
+
+/// False when the caller is asked to stop.
+inline coro::task<bool> wait_until(coro::event& what, time_point due) {
+  auto const woken = co_await coro::with_deadline(wait_for(what), due);
+  co_return woken || woken.error() == errc::timed_out;
+}
+
+inline result<void> check(directory_options const& o) {
+  if (o.cluster.empty() || o.cluster.size() > directory_options::max_cluster_bytes ||
+      o.cluster.find('/') != std::string::npos)
+    return fail(errc::invalid_argument, "cluster '" + o.cluster + "': 1 to " +
+                                            std::to_string(directory_options::max_cluster_bytes) +
+                                            " bytes without '/' are allowed");
+  if (o.model_name.empty() || o.model_name.size() > shard_announcement::max_text_bytes)
+    return fail(errc::invalid_argument, "model name '" + o.model_name + "': 1 to " +
+                                            std::to_string(shard_announcement::max_text_bytes) + " bytes are allowed");
+  if (o.total_shards == 0 || o.total_shards > max_shards)
+    return fail(errc::invalid_argument, "total shards " + std::to_string(o.total_shards) + ": must be 1 to " +
+                                            std::to_string(max_shards));
+  if (o.total_layers < o.total_shards)
+    return fail(errc::invalid_argument, "total layers " + std::to_string(o.total_layers) + ": fewer than the " +
+                                            std::to_string(o.total_shards) + " shards");
+  if (o.poll_min <= duration::zero() || o.poll_max < o.poll_min || o.contact_interval <= duration::zero() ||
+      o.contact_timeout <= duration::zero() || o.max_holders_per_shard == 0)
+    return fail(errc::invalid_argument, "directory options: intervals and limits must be positive");
+  return {};
+}
+
+}  // namespace detail
+
+KADORO_DECL result<std::unique_ptr<swarm_directory>> swarm_directory::open(kad::node& node, directory_options options,
+                                                                           directory_observer* observer) {
+  auto const sound = detail::check(options);
+  if (!sound) return fail(sound.error());
+  std::unique_ptr<swarm_directory> made(new swarm_directory(node, std::move(options), observer));
+  made->jobs_.spawn(poll_loop(*made));
+  made->jobs_.spawn(contact_loop(*made));
+  return made;
+}
+
+inline swarm_directory::swarm_directory(kad::node& node, directory_options options, directory_observer* observer)
+    : node_(node),
+      context_(node.context()),
+      options_(std::move(options)),
+      shards_key_(shards_key(options_.cluster)),
+      book_(options_.total_shards, {options_.max_holders_per_shard, 4096}, observer),
+      poll_interval_(options_.poll_min),
+      jobs_(context_) {
+  node_.add_observer(*this);
+}
+
+KADORO_DECL swarm_directory::~swarm_directory() {
+  if (!closed_) node_.remove_observer(*this);
+  jobs_.abandon();
+}
+
+KADORO_DECL coro::task<void> swarm_directory::close() {
+  if (!closed_) {
+    closed_ = true;
+    node_.remove_observer(*this);
+    jobs_.request_cancel();
+  }
+  co_await jobs_.join();
+}
+
+KADORO_DECL kad::put_options swarm_directory::put_options() const noexcept {
+  kad::put_options how;
+  how.quorum = options_.quorum;
+  how.lifetime = options_.lifetime;
+  return how;
+}
+
+KADORO_DECL shard_announcement swarm_directory::describe(std::uint32_t shard) const {
+  shard_announcement a;
+  a.peer = node_.id();
+  a.shard_id = shard;
+  a.total_shards = options_.total_shards;
+  a.layers = layer_range::of(shard, options_.total_shards, options_.total_layers);
+  auto const addresses = node_.addresses();
+  if (!addresses.empty()) a.address = addresses.front();
+  a.model_name = options_.model_name;
+  return a;
+}
+
+KADORO_DECL coro::task<result<kad::put_receipt>> swarm_directory::announce(shard_announcement what) {
+  if (closed_) co_return fail(errc::closed, "announce: this directory is closed");
+  if (what.peer != node_.id() || what.total_shards != options_.total_shards || what.shard_id >= what.total_shards)
+    co_return fail(errc::invalid_argument, "announce: shard " + std::to_string(what.shard_id) + " of " +
+                                               std::to_string(what.total_shards) + " by " + what.peer.to_string() +
+                                               " is not for this node and this swarm");
+  shard_mark mark;
+  mark.shard_id = what.shard_id;
+  mark.total_shards = what.total_shards;
+  mark.loaded = what.capabilities.shard_loaded;
+  if (announced_ && *announced_ != what.shard_id) {
+    std::string const old = shard_key(options_.cluster, *announced_);
+    kad::put_options const how = put_options();
+    auto const gone = co_await node_.withdraw(as_bytes(old), how);
+    if (!gone) co_return fail(gone.error());
+  }
+  announced_ = what.shard_id;
+  book_.set_own(what.shard_id, mark.loaded, context_.now());
+  settle(true);
+  std::string const key = shard_key(options_.cluster, what.shard_id);
+  std::string const value = what.to_json();
+  std::string const mark_value = mark.to_json();
+  kad::put_options const how = put_options();
+  auto details_put = node_.put(as_bytes(key), as_bytes(value), how);
+  auto mark_put = node_.put(as_bytes(shards_key_), as_bytes(mark_value), how);
+  auto both = co_await coro::when_all(std::move(details_put), std::move(mark_put));
+  if (!std::get<0>(both)) co_return fail(std::get<0>(both).error());
+  if (!std::get<1>(both)) co_return fail(std::get<1>(both).error());
+  co_return std::move(std::get<0>(both));
+}
+
+KADORO_DECL coro::task<result<void>> swarm_directory::withdraw() {
+  if (!announced_) co_return result<void>();
+  std::string const key = shard_key(options_.cluster, *announced_);
+  announced_.reset();
+  book_.clear_own();
+  settle(true);
+  kad::put_options const how = put_options();
+  auto details_put = node_.withdraw(as_bytes(key), how);
+  auto mark_put = node_.withdraw(as_bytes(shards_key_), how);
+  auto both = co_await coro::when_all(std::move(details_put), std::move(mark_put));
+  if (!std::get<0>(both)) co_return fail(std::get<0>(both).error());
+  if (!std::get<1>(both)) co_return fail(std::get<1>(both).error());
+  co_return result<void>();
+}
+
+KADORO_DECL std::vector<peer_id> swarm_directory::stored_by() const {
+  if (!announced_) return {};
+  std::string const key = shard_key(options_.cluster, *announced_);
+  return node_.holders(as_bytes(key));
+}
+
+KADORO_DECL std::vector<holder_view> swarm_directory::holders(std::uint32_t shard) const {
+  if (shard >= options_.total_shards) return {};
+  return book_.holders(shard, node_.id(), context_.now());
+}
+
+KADORO_DECL swarm_view swarm_directory::view() const {
+  swarm_view v;
+  v.cluster = options_.cluster;
+  v.model_name = options_.model_name;
+  v.total_layers = options_.total_layers;
+  for (std::uint32_t i = 0; i < options_.total_shards; ++i)
+    v.shards.push_back(book_.holders(i, node_.id(), context_.now()));
+  for (auto const& [shard, a] : attempts_)
+    if (!book_.known(shard) && !a.said.empty()) v.why_missing.emplace(shard, a.said);
+  v.complete = book_.complete();
+  v.ready = book_.ready();
+  return v;
+}
+
+// What happens on the network. Both run in the receive path: they only wake the loops.
+
+KADORO_DECL void swarm_directory::on_peer_confirmed(kad::peer_ref const&) {
+  if (!book_.complete()) {
+    poll_interval_ = options_.poll_min;
+    poll_earliest_ = std::max(poll_earliest_, context_.now() + detail::gather);
+    poll_now_.set();
+  }
+  look_now_.set();
+}
+
+KADORO_DECL void swarm_directory::on_peer_lost(kad::peer_ref const& who, error const& why) {
+  if (why == errc::closed && goodbyes_.size() < detail::max_goodbyes) goodbyes_.push_back(who);
+  look_now_.set();
+}
+
+KADORO_DECL void swarm_directory::settle(bool news) {
+  book_.reconsider();
+  if (!news) return;
+  poll_interval_ = options_.poll_min;
+  poll_now_.set();
+  look_now_.set();
+}
+
+KADORO_DECL void swarm_directory::refuse(error const& why) {
+  ++counters_.refused_records;
+  last_refusal_ = why.message();
+}
+
+// Polling.
+
+KADORO_DECL coro::task<void> swarm_directory::poll_loop(swarm_directory& self) {
+  time_point due = self.context_.now();
+  // With nobody to ask yet, the first contacts belong to whoever joins and announces.
+  if (self.node_.servers() == 0) due += detail::first_peer;
+  for (;;) {
+    bool go_on = co_await detail::wait_until(self.poll_now_, due);
+    // News may come thick and fast: one poll sees them all.
+    if (go_on && self.context_.now() < self.poll_earliest_) {
+      auto const slept = co_await coro::sleep_until(self.poll_earliest_);
+      go_on = slept.has_value();
+    }
+    if (!go_on) co_return;
+    self.poll_earliest_ = self.context_.now() + self.options_.poll_min;
+    co_await poll_once(self);
+    if (self.jobs_.closed()) co_return;
+    self.start_fetches();
+    // Up to a fifth less, so that many nodes do not fall into step.
+    auto const spread = static_cast<std::uint64_t>(self.poll_interval_.count() / 5 + 1);
+    duration const early(static_cast<duration::rep>(self.context_.random().below(spread)));
+    due = self.context_.now() + self.poll_interval_ - early;
+    self.poll_interval_ = std::min(self.options_.poll_max, self.poll_interval_ * 3 / 2);
+  }
+}
+
+KADORO_DECL coro::task<void> swarm_directory::poll_once(swarm_directory& self) {
+  self.poll_now_.reset();
+  ++self.counters_.polls;
+  kad::get_options how;
+  how.quorum = self.options_.quorum;
+  auto const got = co_await coro::with_deadline(self.node_.get(as_bytes(self.shards_key_), how), detail::get_limit);
+  if (!got) {
+    self.last_poll_ = got.error().message();
+    co_return;
+  }
+  self.last_poll_ = got->explain();
+  self.absorb_marks(*got);
+}
+
+KADORO_DECL void swarm_directory::absorb_marks(kad::get_result const& from) {
+  time_point const now = context_.now();
+  bool news = false;
+  for (kad::found_record const& r : from.records()) {
+    if (r.value.publisher == node_.id()) continue;
+    auto const mark = shard_mark::from_json(r.value.value);
+    if (!mark) {
+      refuse(error(errc::malformed, r.value.publisher.to_string() + ": " + mark.error().message()));
+    } else if (mark->total_shards != options_.total_shards) {
+      refuse(error(errc::malformed, r.value.publisher.to_string() + ": it says that there are " +
+                                        std::to_string(mark->total_shards) + " shards, not " +
+                                        std::to_string(options_.total_shards)));
+    } else if (book_.on_mark(node_.peer_of(r.value.publisher), *mark, r.value.sequence, r.remaining, now)) {
+      news = true;
+    }
+  }
+  absorb_tombstones(from, holder_book::record_kind::mark);
+  settle(news);
+}
+
+KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad::get_result const& from) {
+  time_point const now = context_.now();
+  bool news = false;
+  for (kad::found_record const& r : from.records()) {
+    if (r.value.publisher == node_.id()) continue;
+    auto what = shard_announcement::from_json(r.value.value, shard, r.value.publisher);
+    if (!what) {
+      refuse(what.error());
+      continue;
+    }
+    if (what->total_shards != options_.total_shards) {
+      refuse(error(errc::malformed, r.value.publisher.to_string() + ": it says that there are " +
+                                        std::to_string(what->total_shards) + " shards, not " +
+                                        std::to_string(options_.total_shards)));
+      continue;
+    }
+    kad::peer_ref const who = node_.peer_of(r.value.publisher);
+    if (who->addresses().empty() && what->address.is_datagram()) who->add_address(what->address.without_peer(), false);
+    if (book_.on_announcement(who, std::move(*what), r.value.sequence, r.remaining, now)) news = true;
+  }
+  absorb_tombstones(from, holder_book::record_kind::announcement);
+  settle(news);
+}
+
+KADORO_DECL void swarm_directory::absorb_tombstones(kad::get_result const& from, holder_book::record_kind which) {
+  bool news = false;
+  for (kad::found_record const& r : from.withdrawn()) {
+    if (r.value.publisher == node_.id()) continue;
+    kad::peer_ref const who = node_.peer_of(r.value.publisher);
+    if (book_.on_tombstone(who, which, r.value.sequence, std::max(r.remaining, options_.lifetime), context_.now()))
+      news = true;
+  }
+  if (news) settle(true);
+}
+
+/// Asks for the keys of shards that nobody is known for, and of those where a holder has not been described yet.
+KADORO_DECL void swarm_directory::start_fetches() {
+  time_point const now = context_.now();
+  std::map<std::uint32_t, bool> wanted;  // and whether a holder cannot be contacted before
+  for (auto const& [id, e] : book_.entries())
+    if (e.listed() && (!e.details || e.details_stale))
+      wanted[e.shard] = wanted[e.shard] || e.peer->addresses().empty();
+  for (std::uint32_t i = 0; i < options_.total_shards; ++i)
+    if (!book_.known(i)) wanted.emplace(i, false);
+  std::erase_if(attempts_, [&wanted](auto const& a) { return !a.second.under_way && !wanted.contains(a.first); });
+
+  auto at = wanted.lower_bound(next_fetch_);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (at == wanted.end()) at = wanted.begin();
+    auto const [shard, urgent] = *at++;
+    attempt& a = attempts_[shard];
+    if (a.wait == duration::zero()) {
+      a.wait = detail::first_fetch;
+      a.next = urgent ? now : now + a.wait;
+    }
+    if (a.under_way || a.next > now) continue;
+    if (fetches_under_way_ >= max_fetches_under_way) {
+      next_fetch_ = shard;
+      return;
+    }
+    a.under_way = jobs_.spawn(fetch(*this, shard));
+    if (a.under_way) ++fetches_under_way_;
+  }
+}
+
+KADORO_DECL coro::task<void> swarm_directory::fetch(swarm_directory& self, std::uint32_t shard) {
+  ++self.counters_.fetches;
+  std::string const key = shard_key(self.options_.cluster, shard);
+  kad::get_options how;
+  how.quorum = self.options_.quorum;
+  auto const got = co_await coro::with_deadline(self.node_.get(as_bytes(key), how), detail::get_limit);
+  --self.fetches_under_way_;
+  attempt& a = self.attempts_[shard];
+  a.under_way = false;
+  a.next = self.context_.now() + a.wait;
+  a.wait = std::min(detail::last_fetch, a.wait * 2);
+  a.said = got ? got->explain() : got.error().message();
+  if (got) self.absorb_announcements(shard, *got);
+}
+
+// Contacts.
+
+KADORO_DECL coro::task<void> swarm_directory::contact_loop(swarm_directory& self) {
+  for (;;) {
+    self.look_now_.reset();
+    time_point const now = self.context_.now();
+    bool news = self.book_.expire(now);
+    for (kad::peer_ref const& who : std::exchange(self.goodbyes_, {}))
+      if (holder_book::entry* const e = self.book_.find(who->id()))
+        if (self.book_.on_goodbye(*e, now)) {
+          e->next_contact = now + self.options_.contact_interval;
+          news = true;
+        }
+    time_point next = now + self.options_.contact_interval;
+    for (auto& [id, e] : self.book_.entries()) {
+      time_point const heard = e.peer->last_heard;
+      if (heard > e.doubted && now - heard <= self.options_.contact_interval && self.book_.on_contact(e)) news = true;
+    }
+    self.start_contacts(next);
+    self.settle(news);
+    if (news) self.look_now_.reset();  // this was the look
+    bool const go_on = co_await detail::wait_until(self.look_now_, std::max(next, now + detail::shortest_look));
+    if (!go_on) co_return;
+  }
+}
+
+/// Pings whoever was silent for too long. `next` becomes the time of the next look, if that is earlier.
+KADORO_DECL void swarm_directory::start_contacts(time_point& next) {
+  time_point const now = context_.now();
+  for (auto& [id, e] : book_.entries()) {
+    if (!e.listed()) continue;
+    if (e.mark.live) next = std::min(next, e.mark.expires);
+    if (e.announcement.live) next = std::min(next, e.announcement.expires);
+    if (e.checking || e.peer->addresses().empty()) continue;
+    time_point due = e.next_contact;
+    if (e.verified && !e.suspect) due = std::max(due, e.peer->last_heard + options_.contact_interval);
+    if (due > now) {
+      next = std::min(next, due);
+      continue;
+    }
+    if (contacts_under_way_ >= max_contacts_under_way) continue;  // the one that ends looks again
+    e.checking = jobs_.spawn(contact(*this, e.peer));
+    if (e.checking) ++contacts_under_way_;
+  }
+}
+
+KADORO_DECL coro::task<void> swarm_directory::contact(swarm_directory& self, kad::peer_ref who) {
+  ++self.counters_.contacts;
+  auto const answer = co_await coro::with_deadline(self.node_.ping(who), self.options_.contact_timeout);
+  --self.contacts_under_way_;
+  if (self.jobs_.closed()) co_return;
+  holder_book::entry* const e = self.book_.find(who->id());
+  if (e == nullptr) co_return;
+  e->checking = false;
+  time_point const now = self.context_.now();
+  bool const alive = answer || answer.error() == condition::refused;  // a refusal is a sign of life too
+  e->next_contact = alive ? now : now + self.options_.contact_interval;
+  bool news = false;
+  if (alive) {
+    news = self.book_.on_contact(*e);
+  } else {
+    ++self.counters_.contacts_failed;
+    news = self.book_.on_failure(*e, now);
+  }
+  self.settle(news);
+  self.look_now_.set();
+}
+
+}  // namespace kadoro::inline KADORO_ABI::directory
