@@ -4,8 +4,6 @@
 #include "kadoro.hpp"
 #include "kadoro/io/asio/context.hpp"
 
-int portable_too();
-
 namespace {
 
 kadoro::coro::task<int> answer(int value) { co_return value; }
@@ -21,6 +19,6 @@ kadoro::coro::task<int> ask(int value) {
 int main() {
   kadoro::io::asio::context context;
   int const sum = context.run(ask(21));
-  std::printf("kadoro on %s: %d, %d\n", context.backend().data(), sum, portable_too());
-  return sum == 42 && portable_too() == 42 ? 0 : 1;
+  std::printf("kadoro on %s: %d\n", context.backend().data(), sum);
+  return sum == 42 ? 0 : 1;
 }

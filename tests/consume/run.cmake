@@ -18,7 +18,7 @@ if(WAY STREQUAL "command_line")
   # What a user without CMake types: headers and libsodium, nothing else.
   set(flags -std=c++20 -Wall -Wextra -Wpedantic -Werror "-I${SOURCE_DIR}/include")
   run("${CXX}" ${flags} "${here}/portable.cpp" "${here}/portable_too.cpp" -lsodium -o portable)
-  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/backend.cpp" "${here}/portable_too.cpp" -lsodium -pthread -o backend)
+  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/backend.cpp" -lsodium -pthread -o backend)
   run("${WORK_DIR}/portable")
   run("${WORK_DIR}/backend")
   return()
