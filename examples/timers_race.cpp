@@ -1,10 +1,13 @@
 // Timers raced on a real context: who is first wins, who is late is cancelled, and nothing is left behind.
 
+#include <chrono>
 #include <iostream>
-#include <kadoro/coro.hpp>
-#include <kadoro/io/asio/context.hpp>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "kadoro/coro.hpp"
+#include "kadoro/io/asio/context.hpp"
 
 using namespace std::chrono_literals;
 namespace coro = kadoro::coro;

@@ -34,6 +34,7 @@
 #include "kadoro/directory/directory_options.hpp"
 #include "kadoro/directory/holder_book.hpp"
 #include "kadoro/directory/shard_announcement.hpp"
+#include "kadoro/directory/status.hpp"
 #include "kadoro/directory/swarm_directory.hpp"
 #include "kadoro/directory/swarm_view.hpp"
 #include "kadoro/io/context.hpp"

@@ -127,9 +127,9 @@ class shard_node final : private directory::directory_observer {
 
   /// True when the announcement is held by a majority of the servers that there are, or of the replicas wanted.
   bool announced() {
-    if (!joined_) return false;  // then nobody knows how many servers there are
     std::size_t const replicas = self_.node().replicas();
-    std::size_t const population = std::min(replicas, self_.node().servers());
+    // Before this node has looked around it does not know how many servers there are: then all replicas are expected.
+    std::size_t const population = joined_ ? std::min(replicas, self_.node().servers()) : replicas;
     std::size_t const needed = kad::quorum::majority().needed(population);
     std::size_t const stored = shards_->stored_by().size();
     if (stored < needed) return false;

@@ -40,6 +40,11 @@ inline bool equal(bytes_view a, bytes_view b) noexcept {
 /// Lexicographic, as unsigned bytes; a prefix orders before what it begins.
 KADORO_DECL int compare(bytes_view a, bytes_view b) noexcept;
 
+/// For ordered containers of byte ranges.
+struct bytes_less {
+  bool operator()(bytes_view a, bytes_view b) const noexcept { return compare(a, b) < 0; }
+};
+
 /// Lower-case hexadecimal, two digits a byte.
 KADORO_DECL std::string to_hex(bytes_view data);
 

@@ -18,7 +18,8 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// from their answers, and ends when the `width` closest have answered or are not worth waiting for.
 ///
 /// Where the routing table holds at most k servers, all candidates are asked at once; else `alpha` at a time. A peer
-/// that takes longer than its own retransmission timeout frees its place, but its answer still counts.
+/// that takes longer than its own retransmission timeout frees its place, but its answer still counts. One whose
+/// round-trip time is unknown is measured by the first that answered: three times as long is slow.
 class lookup {
  public:
   static constexpr std::size_t alpha = 4;
@@ -38,6 +39,7 @@ class lookup {
     peer_ref suggested_by;  ///< empty: known before
     key id;
     state now = state::fresh;
+    time_point asked_at{};
     std::optional<errc> refusal;
     std::string why;  ///< refused or failed: the cause, in words
   };
@@ -76,6 +78,7 @@ class lookup {
   KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
+  KADORO_DECL void hurry_strangers(duration answered_after);
   KADORO_DECL bool finished() const;
 
   coro::scheduler& scheduler_;

@@ -138,7 +138,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool closed_ = false;
   bool settling_ = false;
   sequencer sequences_;
-  std::map<kadoro::bytes, publication> publications_;
+  std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::size_t renewals_ = 0;    ///< jobs under way
   std::set<peer_id> checking_;  ///< peers that are being pinged
   record_header last_held_;  ///< what a refusal shows

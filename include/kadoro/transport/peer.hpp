@@ -33,6 +33,9 @@ class peer {
   };
 
   peer_id const& id() const noexcept { return id_; }
+
+  /// It was slow, and has not been heard since: worth asking, not worth waiting for.
+  bool doubtful() const noexcept { return slow_since > last_heard; }
   std::span<address const> addresses() const noexcept { return addresses_; }
 
   /// Remembers an address, at most `max_addresses`: a confirmed one goes to the front, where dialling starts, and
@@ -43,6 +46,7 @@ class peer {
   peer_mode mode = peer_mode::unknown;          ///< as its last handshake said
   std::uint32_t features = 0;                   ///< likewise
   time_point last_heard{};                      ///< when the last authenticated datagram came in
+  time_point slow_since{};                      ///< when it last kept somebody waiting too long
   std::uint32_t unanswered = 0;                 ///< requests in a row that got no answer
 
  private:

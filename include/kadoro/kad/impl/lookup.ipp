@@ -11,6 +11,7 @@ inline lookup::candidate::candidate(lookup& of, peer_ref who, peer_ref by) noexc
         candidate& c = static_cast<candidate&>(n);
         if (c.now != state::asked) return;
         c.now = state::slow;
+        c.peer->slow_since = c.owner.scheduler_.now();
         c.owner.progress_.set();
       }),
       owner(of),
@@ -81,10 +82,21 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
     ++in_race;
     if (c->now != state::fresh) continue;
     if (!asks.spawn(ask(*this, *c, sees))) return;
-    static constexpr duration unknown_patience = std::chrono::seconds(1);
-    c->now = state::asked;
-    scheduler_.arm(*c, scheduler_.now() + (c->peer->rtt.known() ? c->peer->rtt.timeout() : unknown_patience));
+    static constexpr duration stranger_patience = std::chrono::seconds(1);
+    c->asked_at = scheduler_.now();
+    c->now = c->peer->doubtful() ? state::slow : state::asked;
+    if (c->now == state::slow) continue;
+    scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));
     ++busy;
+  }
+}
+
+KADORO_DECL void lookup::hurry_strangers(duration answered_after) {
+  static constexpr duration least = std::chrono::milliseconds(100);
+  for (auto const& c : candidates_) {
+    if (c->now != state::asked || c->peer->rtt.known()) continue;
+    time_point const due = c->asked_at + std::max(3 * answered_after, least);
+    if (due < c->due()) scheduler_.arm(*c, due);
   }
 }
 
@@ -116,6 +128,9 @@ KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
     auto const progress = co_await progress_.wait();
     if (!progress) break;
   }
+  // Whoever never answered us anything, and did not now, is hearsay: the next lookup does not wait for it again.
+  for (auto const& c : candidates_)
+    if (c->now == state::slow && !c->peer->rtt.known()) ++c->peer->unanswered;
   asks.request_cancel();
   co_await asks.join();
 }
@@ -154,6 +169,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   }
   l.scheduler_.disarm(c);
   c.now = state::answered;
+  l.hurry_strangers(l.scheduler_.now() - c.asked_at);
   if (sees.on_answered(c)) l.enough_ = true;
   std::string text = std::to_string(contacts) + " contacts";
   if (l.type_ == transport::message_type::get_value) text = std::to_string(records) + " records, " + text;
