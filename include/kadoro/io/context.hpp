@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kadoro/base/random.hpp"
 #include "kadoro/base/result.hpp"
@@ -27,6 +28,9 @@ class context : public coro::scheduler {
 
   /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
   virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
+
+  /// The addresses of this machine, port 0, in the system's order: what an unspecified address stands for.
+  virtual std::vector<endpoint> local_addresses() const = 0;
 
   /// Completes with the number of the first of `signals` (copied by the call) that arrives. One wait at a time.
   /// Cancellable. In a coroutine, name the task before awaiting it: g++ 12 takes no braces in a `co_await` statement.

@@ -52,7 +52,8 @@ class transport {
   /// Serves what comes in from now on; null stops that. Must outlive the transport, or a call with null.
   virtual void set_handler(handler* to) noexcept = 0;
 
-  /// The addresses at which this end listens, with its own peer id.
+  /// The addresses at which this end can be dialled, with its own peer id, the most promising first: never one that
+  /// says "anywhere". Empty only if this machine has no address of the family that it listens on.
   virtual std::vector<multiaddr> listen_addresses() const = 0;
 
   /// Says goodbye to every peer, fails what is under way with `closed`, and completes when nothing is left.

@@ -9,4 +9,5 @@
 #endif
 
 #include "kadoro/io/posix/impl/file_storage.ipp"
+#include "kadoro/io/posix/impl/interface_addresses.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"

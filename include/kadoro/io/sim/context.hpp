@@ -33,6 +33,7 @@ class context final : public io::context {
 
   /// Port 0 gives 49152, 49153, ...; an unspecified address gives the first of the host's own in that family.
   KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  std::vector<endpoint> local_addresses() const override { return addresses_; }
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
   std::string_view backend() const noexcept override { return "sim"; }
   KADORO_DECL void spawn(coro::task<void> work) override;

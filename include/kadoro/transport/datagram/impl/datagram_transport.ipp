@@ -139,9 +139,19 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 }
 
 KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const {
-  io::endpoint where = port_->local();
-  if (where.is_unspecified() && observed_) where = *observed_;
-  return {multiaddr::datagram(where, id_)};
+  io::endpoint const bound = port_->local();
+  if (!bound.is_unspecified()) return {multiaddr::datagram(bound, id_)};
+  std::vector<io::endpoint> places = context_.local_addresses();
+  std::erase_if(places, [&bound](io::endpoint const& a) { return a.is_v6() != bound.is_v6(); });
+  std::stable_partition(places.begin(), places.end(), [](io::endpoint const& a) { return !a.is_loopback(); });
+  if (observed_) places.insert(places.begin(), *observed_);  // behind a NAT, no interface has it
+  std::vector<multiaddr> out;
+  for (io::endpoint& where : places) {
+    if (where.port() == 0) where.set_port(bound.port());
+    multiaddr whole = multiaddr::datagram(where, id_);
+    if (std::find(out.begin(), out.end(), whole) == out.end()) out.push_back(std::move(whole));
+  }
+  return out;
 }
 
 // ---- requests of ours -----------------------------------------------------------------------------------------------

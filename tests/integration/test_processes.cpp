@@ -1,0 +1,153 @@
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "program.hpp"
+
+namespace {
+
+bool names(std::string const& text, std::string const& what) { return text.find(what) != std::string::npos; }
+
+std::vector<std::string> node(std::string const& bootstrap, std::string const& shard,
+                              std::vector<std::string> more = {}) {
+  std::vector<std::string> all = {"node",          "--bootstrap", bootstrap,   "--shard-id", shard,
+                                  "--total-shards", "2",          "--cluster", "test"};
+  if (std::find(more.begin(), more.end(), "--listen") == more.end()) {
+    all.push_back("--listen");
+    all.push_back("127.0.0.1:0");
+  }
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+std::vector<nlohmann::json> events_in(std::string const& path, std::string const& name) {
+  std::vector<nlohmann::json> out;
+  std::string const all = read_file(path);
+  for (std::size_t at = 0; at < all.size();) {
+    std::size_t const end = std::min(all.find('\n', at), all.size());
+    auto const event = nlohmann::json::parse(all.substr(at, end - at));
+    if (event["event"] == name) out.push_back(event);
+    at = end + 1;
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("processes: a rendezvous in client mode stores nothing, and the PUT says so") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--mode", "client"});
+  std::string const address = rendezvous.first_line();
+  CHECK(rendezvous.prints("mode: client"));
+  program alone(folder, node(address, "0", {"--events", folder.file("events")}));
+  CHECK(alone.prints("stored on 0 of 1 needed: " + address.substr(address.rfind('/') + 1) + " refused: "));
+  CHECK(alone.prints("it runs in client mode and stores nothing"));
+  CHECK(alone.prints("start it in server mode"));
+  CHECK(events_in(folder.file("events"), "announced").empty());
+  alone.signal(SIGTERM);
+  CHECK(alone.exit_code() == 0);
+}
+
+TEST_CASE("processes: an early node waits, says why, and finds the other without being touched") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0"});
+  std::string const address = rendezvous.first_line();
+  program early(folder, node(address, "0", {"--events", folder.file("early")}));
+  CHECK(early.prints("Shard 1: ✗ OFFLINE  not announced yet: 1 peer asked, none holds it"));
+  program late(folder, node(address, "1", {"--events", folder.file("late")}));
+  CHECK(early.prints("[SWARM] complete"));
+  CHECK(late.prints("[SWARM] complete"));
+  late.signal(SIGTERM);
+  CHECK(late.exit_code() == 0);
+  CHECK(early.prints("[SWARM] lost shard 1"));
+  auto const lost = events_in(folder.file("early"), "lost");
+  REQUIRE(lost.size() == 1);
+  CHECK(lost[0]["reason"] == "withdrawn");
+  CHECK(lost[0]["shard"] == 1);
+  auto const announced = events_in(folder.file("late"), "announced");
+  REQUIRE(announced.size() == 1);
+  CHECK(announced[0]["stored"] >= announced[0]["needed"]);
+}
+
+TEST_CASE("processes: with nobody reachable a node says that, and another swarm key looks the same from outside") {
+  scratch_folder const folder;
+  write_file(folder.file("key"), "a secret of the swarm\n");
+  write_file(folder.file("other"), "a secret of another swarm\n");
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--swarm-key", folder.file("key"),
+                              "--status-interval", "0.2"});
+  std::string const address = rendezvous.first_line();
+  program member(folder, node(address, "0", {"--swarm-key", folder.file("key")}));
+  CHECK(member.prints("stored on 1 of 1 needed"));
+  program stranger(folder, node(address, "1", {"--swarm-key", folder.file("other")}));
+  CHECK(stranger.prints("swarm key"));
+  CHECK(stranger.prints("Shard 0: ✗ OFFLINE  nobody reachable: "));
+  CHECK_FALSE(names(stranger.out(), "not announced yet"));
+  CHECK(rendezvous.prints("dropped_wrong_swarm_key="));
+}
+
+TEST_CASE("processes: IPv6") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "[::1]:0"});
+  std::string const address = rendezvous.first_line();
+  CHECK(address.rfind("/ip6/::1/udp/", 0) == 0);
+  program a(folder, node(address, "0", {"--listen", "[::1]:0"}));
+  program b(folder, node(address, "1", {"--listen", "[::1]:0"}));
+  CHECK(a.prints("[SWARM] complete"));
+  CHECK(b.prints("[SWARM] complete"));
+}
+
+TEST_CASE("processes: two processes with the same shard are both listed") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0"});
+  std::string const address = rendezvous.first_line();
+  program a(folder, node(address, "0"));
+  program b(folder, node(address, "1", {"--shards-dir", folder.file("")}));
+  program c(folder, node(address, "1"));
+  CHECK(a.prints("2 replicas"));
+}
+
+TEST_CASE("processes: timed operations are reported, gets only of what is not held here") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--replicas", "1"});
+  std::string const address = rendezvous.first_line();
+  program a(folder, node(address, "0", {"--replicas", "1", "--put", "5", "--get", "5", "--events", folder.file("a")}));
+  program b(folder, node(address, "1", {"--replicas", "1", "--put", "60"}));
+  CHECK(a.prints("\"op\":\"get\""));
+  auto const bench = events_in(folder.file("a"), "bench");
+  REQUIRE(bench.size() == 2);
+  for (auto const& line : bench) {
+    CHECK(line["n"] == 5);
+    CHECK(line["failures"] == 0);
+    CHECK(line["p50"].get<double>() > 0);
+    CHECK(line["p50"] <= line["p99"]);
+  }
+  CHECK(bench[0]["op"] == "put");
+  CHECK(bench[1]["op"] == "get");
+}
+
+TEST_CASE("processes: the scenario holds, and says so as one JSON object") {
+  scratch_folder const folder;
+  program scenario(folder, {"--json"});
+  auto const code = scenario.exit_code(std::chrono::seconds(150));
+  CAPTURE(scenario.err());
+  CHECK(code == 0);
+  CHECK(lines(scenario.out()) == 1);
+  auto const outcome = nlohmann::json::parse(scenario.out(), nullptr, false);
+  REQUIRE(outcome.is_object());
+  CHECK(outcome["ok"] == true);
+  CHECK(outcome["nodes"] == 9);
+  CHECK(outcome["shards"] == 8);
+  CHECK(outcome["backend"] == "asio");
+  std::vector<std::string> const wanted = {"all_found", "leave", "rejoin", "crash", "rendezvous_down", "rendezvous_back"};
+  REQUIRE(outcome["steps"].size() == wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    CHECK(outcome["steps"][i]["name"] == wanted[i]);
+    CHECK(outcome["steps"][i]["ok"] == true);
+    CHECK(outcome["steps"][i]["ms"].is_number());
+  }
+  for (char const* op : {"put_ms", "get_ms"}) {
+    CHECK(outcome[op]["p50"].is_number());
+    CHECK(outcome[op]["p99"].is_number());
+  }
+}

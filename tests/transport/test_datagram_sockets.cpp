@@ -1,0 +1,57 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "kadoro/transport/datagram/datagram_transport.hpp"
+
+#include "kadoro/io/asio/context.hpp"
+
+using namespace kadoro;
+using namespace kadoro::transport;
+
+namespace {
+
+/// Answers everything.
+class agreeable final : public handler {
+  reply on_request(peer_ref const&, message const&, message&) override { return reply::send; }
+  void on_peer_confirmed(peer_ref const&) override {}
+  void on_peer_lost(peer_ref const&, error const&) override {}
+};
+
+}  // namespace
+
+TEST_CASE("datagram over sockets: listening anywhere, it names addresses that can be dialled, and they can") {
+  io::asio::context context;
+  peer_book book_a;
+  peer_book book_b;
+  agreeable handler;
+  datagram::options how;
+  how.listen = io::endpoint::v4({0, 0, 0, 0}, 0);
+  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
+  auto const b = datagram::datagram_transport::open(context, book_b, crypto::identity::generate(context.random()), how);
+  REQUIRE(a.has_value());
+  REQUIRE(b.has_value());
+  (*b)->set_handler(&handler);
+  auto const places = (*b)->listen_addresses();
+  REQUIRE_FALSE(places.empty());
+  for (multiaddr const& place : places) {
+    auto const where = place.udp_endpoint();
+    REQUIRE(where);
+    CHECK_FALSE(where->is_unspecified());
+    CHECK(where->port() == (*b)->local().port());
+  }
+  auto const loopback = std::find_if(places.begin(), places.end(),
+                                     [](multiaddr const& p) { return p.udp_endpoint()->is_loopback(); });
+  REQUIRE(loopback != places.end());
+  peer_ref const to_b = book_a.intern(*loopback->peer());
+  to_b->add_address(loopback->without_peer(), false);
+  message put;
+  put.type = message_type::put_value;
+  put.key = as_bytes("key");
+  auto const answer = context.run((*a)->request(to_b, put));
+  CHECK(answer.has_value());
+  REQUIRE((*a)->observed());
+  CHECK((*a)->observed()->is_loopback());
+  context.run((*a)->close());
+  context.run((*b)->close());
+}
