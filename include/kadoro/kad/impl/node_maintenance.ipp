@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -258,14 +259,20 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
     if (said.now == replica::state::no_answer) co_return;
   }
 
+  static constexpr std::size_t slice = 64;  // then others have their turn
   std::vector<std::pair<kadoro::bytes, peer_id>> theirs;
   core.store_.for_each(core.context_.now(), [&core, &to, &theirs](record_store::held const& h) {
-    kad::key const where = kad::key::of(h.value->key);
-    if (h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
-    if (core.belongs_to(where, to) && core.in_charge_of(where, to))
+    if (h.value->publisher != core.id_ && h.value->publisher != to->id())
       theirs.emplace_back(h.value->key, h.value->publisher);
   });
-  for (auto const& [key, publisher] : theirs) {
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    auto const& [key, publisher] = theirs[i];
+    if (i % slice == slice - 1) {
+      auto const turn = co_await coro::sleep_for(duration::zero());
+      if (!turn) co_return;
+    }
+    kad::key const where = kad::key::of(key);
+    if (!core.belongs_to(where, to) || !core.in_charge_of(where, to)) continue;
     auto const held = core.store_.find(key, publisher, core.context_.now());
     if (!held) continue;
     record const what = *held->value;

@@ -413,8 +413,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
     return;
   }
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
-  if (unconfirmed_ >= max_unconfirmed_sessions || sessions_.size() >= max_sessions)
-    return counts_.note(drop::sessions_full, in.from);
+  if (!make_room_for_session()) return counts_.note(drop::sessions_full, in.from);
 
   auto const prologue = prologue_of(in.data);
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
@@ -675,6 +674,16 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
   sessions_.emplace(local_index, std::move(s));
   if (!cleaner_.armed()) context_.arm(cleaner_, context_.now() + session::unconfirmed_life);
   return opened;
+}
+
+/// A first flight that nobody follows up must not keep others out: the oldest session that is not confirmed goes first.
+KADORO_DECL bool datagram_transport::make_room_for_session() {
+  if (unconfirmed_ < max_unconfirmed_sessions) return sessions_.size() < max_sessions;
+  session* oldest = nullptr;
+  for (auto const& [index, s] : sessions_)
+    if (!s->confirmed && (oldest == nullptr || s->created < oldest->created)) oldest = s.get();
+  close_session(*oldest);
+  return true;
 }
 
 /// The peer holds the keys and lives where it says: now, and only now, it is learned.
