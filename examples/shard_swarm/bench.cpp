@@ -28,7 +28,7 @@ class stopwatch {
 
   void report(event_log& to, char const* op) {
     std::sort(ms_.begin(), ms_.end());
-    nlohmann::ordered_json const line = {{"op", op},           {"n", done()},        {"failures", failures_},
+    nlohmann::ordered_json const line = {{"op", op},          {"n", done()},       {"failures", failures_},
                                          {"p50", rank(0.50)}, {"p90", rank(0.90)}, {"p99", rank(0.99)}};
     to.write("bench", line);
     say("[BENCH] " + line.dump());

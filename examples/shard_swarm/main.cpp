@@ -12,6 +12,8 @@ namespace {
 
 using namespace shard_swarm;
 
+constexpr std::size_t max_operations = 10'000'000;
+
 /// What CLI11 cannot know: each gives the reason why a value makes no sense, or nothing.
 std::string check_endpoint(std::string const& text) {
   auto const parsed = io::endpoint::parse(text);
@@ -49,6 +51,7 @@ void add_node_options(CLI::App& to, node_settings& s) {
       ->envname("LLAMA_TOTAL_SHARDS")
       ->capture_default_str();
   to.add_option("--total-layers", s.total_layers, "layers of the model")
+      ->check(CLI::Range(1u, 1u << 20))
       ->envname("LLAMA_TOTAL_LAYERS")
       ->capture_default_str();
   to.add_option("--model-name", s.model_name, "name of the model")->envname("LLAMA_MODEL_NAME")->capture_default_str();
@@ -60,8 +63,10 @@ void add_node_options(CLI::App& to, node_settings& s) {
   to.add_option("--quorum", s.quorum, "of puts: one, majority, all or a number")
       ->check(CLI::Validator(check_quorum, "QUORUM"))
       ->capture_default_str();
-  to.add_option("--put", s.put, "once all shards are found: so many puts, one after the other, timed");
-  to.add_option("--get", s.get, "then so many gets of keys that another shard's node has put");
+  to.add_option("--put", s.put, "once all shards are found: so many puts, one after the other, timed")
+      ->check(CLI::Range(std::size_t{0}, max_operations));
+  to.add_option("--get", s.get, "then so many gets of keys that another shard's node has put")
+      ->check(CLI::Range(std::size_t{0}, max_operations));
   to.add_option("--get-from", s.get_from, "whose keys; default: the next shard's");
 }
 
@@ -94,8 +99,9 @@ std::string contradiction(node_settings const& s) {
 
 int main(int argc, char** argv) {
   process_started();
-  CLI::App app("A swarm of model shards over kadoro. Without a command: one rendezvous and eight nodes on this machine, "
-               "and a scenario that checks what they see.");
+  CLI::App app(
+      "A swarm of model shards over kadoro. Without a command: one rendezvous and eight nodes on this machine, "
+      "and a scenario that checks what they see.");
   app.require_subcommand(0, 1);
   scenario_settings scenario;
   app.add_flag("--json", scenario.json, "print one JSON object with the outcome, and nothing else");
@@ -120,7 +126,8 @@ int main(int argc, char** argv) {
     return usage_error(e.what());
   }
   if (rendezvous_command.parsed() || node_command.parsed()) {
-    if (scenario.json || scenario.keep) return usage_error("--json and --keep belong to the scenario, without a command");
+    if (scenario.json || scenario.keep)
+      return usage_error("--json and --keep belong to the scenario, without a command");
   }
   if (rendezvous_command.parsed()) return run_rendezvous(rendezvous);
   if (!node_command.parsed()) return run_scenario(scenario);

@@ -67,7 +67,8 @@ class shard_node final : private directory::directory_observer {
     auto what = shards_->describe(settings_.shard_id);
     what.capabilities.cpu_cores = std::thread::hardware_concurrency();
     what.capabilities.shard_loaded = !shard_file().empty();
-    if (char const* text = std::getenv("NODE_GPU_MEMORY_MB")) what.capabilities.gpu_memory_mb = std::strtoull(text, nullptr, 10);
+    if (char const* text = std::getenv("NODE_GPU_MEMORY_MB"))
+      what.capabilities.gpu_memory_mb = std::strtoull(text, nullptr, 10);
     if (char const* text = std::getenv("NODE_GPU_COMPUTE_UNITS"))
       what.capabilities.gpu_compute_units = static_cast<std::uint32_t>(std::strtoul(text, nullptr, 10));
     return what;
@@ -134,10 +135,8 @@ class shard_node final : private directory::directory_observer {
     std::size_t const stored = shards_->stored_by().size();
     if (stored < needed) return false;
     note_receipt("stored on " + std::to_string(stored) + " of " + std::to_string(needed) + " needed");
-    self_.events().write("announced", {{"r", population},
-                                       {"stored", stored},
-                                       {"needed", needed},
-                                       {"degraded", population < replicas}});
+    self_.events().write(
+        "announced", {{"r", population}, {"stored", stored}, {"needed", needed}, {"degraded", population < replicas}});
     return true;
   }
 

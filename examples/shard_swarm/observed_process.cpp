@@ -28,10 +28,11 @@ void observed_process::read_events() {
   }
   log_.clear();  // the end of the file that was reached last time
   char block[4096];
-  while (log_.read(block, sizeof block), log_.gcount() > 0) partial_.append(block, static_cast<std::size_t>(log_.gcount()));
+  while (log_.read(block, sizeof block), log_.gcount() > 0)
+    partial_.append(block, static_cast<std::size_t>(log_.gcount()));
   for (std::size_t end = partial_.find('\n'); end != std::string::npos; end = partial_.find('\n')) {
-    auto const event = nlohmann::json::parse(partial_.begin(), partial_.begin() + static_cast<std::ptrdiff_t>(end),
-                                             nullptr, false);
+    auto const event =
+        nlohmann::json::parse(partial_.begin(), partial_.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     partial_.erase(0, end + 1);
     if (event.is_object() && event.contains("event")) take(event);
   }

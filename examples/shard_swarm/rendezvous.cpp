@@ -44,7 +44,8 @@ coro::task<int> serve(io::context& context, member& self, member_settings const&
   auto const introduced = self.introduce(settings);
   if (introduced) {
     coro::scope work(context);
-    duration const interval = std::chrono::duration_cast<duration>(std::chrono::duration<double>(settings.status_interval_s));
+    duration const interval =
+        std::chrono::duration_cast<duration>(std::chrono::duration<double>(settings.status_interval_s));
     if (interval > duration::zero()) work.spawn(report(self, interval));
     work.spawn(join(self, settings.bootstrap.empty()));
     auto const signal = co_await stop_signal(context);

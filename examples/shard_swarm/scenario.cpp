@@ -20,12 +20,12 @@ namespace shard_swarm {
 namespace {
 
 constexpr std::size_t shard_count = 8;
-constexpr std::size_t leaver = 5;   // is asked to stop, and comes back
-constexpr std::size_t victim = 6;   // is killed
+constexpr std::size_t leaver = 5;  // is asked to stop, and comes back
+constexpr std::size_t victim = 6;  // is killed
 constexpr double lifetime_ms = 10'000;
 constexpr double patience_ms = 30'000;  // for what has no limit of its own
 
-volatile std::sig_atomic_t interrupted = 0;
+std::sig_atomic_t volatile interrupted = 0;
 
 struct step {
   std::string name;
@@ -77,19 +77,22 @@ class scenario {
 
  private:
   bool ok() const {
-    return steps_.size() == 6 && bench_ok_ && std::all_of(steps_.begin(), steps_.end(), [](step const& s) { return s.ok; });
+    return steps_.size() == 6 && bench_ok_ &&
+           std::all_of(steps_.begin(), steps_.end(), [](step const& s) { return s.ok; });
   }
 
   // ---- the steps ----------------------------------------------------------------------------------------------------
 
   bool all_found() {
-    rendezvous_->start({"rendezvous", "--listen", "127.0.0.1:0", "--identity", folder_ + "/rendezvous.key", "--replicas", "4"});
+    rendezvous_->start(
+        {"rendezvous", "--listen", "127.0.0.1:0", "--identity", folder_ + "/rendezvous.key", "--replicas", "4"});
     bool good = wait([this] { return !rendezvous_->address().empty(); }, 10'000);
     rendezvous_address_ = rendezvous_->address();
     if (good) {
       start_node(0, {rendezvous_address_}, {"--put", "200", "--get", "200", "--get-from", "4"});
       for (std::size_t i = 1; i < shard_count; ++i)
-        start_node(i, {rendezvous_address_}, i == 4 ? std::vector<std::string>{"--put", "600"} : std::vector<std::string>{});
+        start_node(i, {rendezvous_address_},
+                   i == 4 ? std::vector<std::string>{"--put", "600"} : std::vector<std::string>{});
       good = wait([this] { return all_nodes_complete(0); }, patience_ms);
     }
     double const last_start = nodes_.back().started_ms();
@@ -145,7 +148,8 @@ class scenario {
     nodes_[victim].process().kill_and_wait();
     bool const doubted = wait([&] { return others_saw(victim, "suspect", who, begun); }, 3'000);
     double const suspect_ms = seen_by_others(victim, "suspect", who, begun) - begun;
-    bool const gone = wait([&] { return others_saw(victim, "lost", who, begun); }, begun + lifetime_ms + 1'000 - monotonic_ms());
+    bool const gone =
+        wait([&] { return others_saw(victim, "lost", who, begun); }, begun + lifetime_ms + 1'000 - monotonic_ms());
     double const lost_ms = seen_by_others(victim, "lost", who, begun) - begun;
     // A contact must have failed before the record ran out, on every node by itself.
     bool order = true;
@@ -182,7 +186,8 @@ class scenario {
     double const begun = monotonic_ms();
     std::string listen = rendezvous_address_.substr(std::string("/ip4/127.0.0.1/udp/").size());
     listen = "127.0.0.1:" + listen.substr(0, listen.find('/'));
-    rendezvous_->start({"rendezvous", "--listen", listen, "--identity", folder_ + "/rendezvous.key", "--replicas", "4"});
+    rendezvous_->start(
+        {"rendezvous", "--listen", listen, "--identity", folder_ + "/rendezvous.key", "--replicas", "4"});
     bool good = wait([this] { return !rendezvous_->address().empty(); }, 10'000);
     rendezvous_->read_events();
     good = good && rendezvous_->address() == rendezvous_address_ && rendezvous_->peer_id() == who;
@@ -197,15 +202,17 @@ class scenario {
     extra_ = nullptr;
     newcomer.process().signal(SIGTERM);
     wait([&newcomer] { return newcomer.process().poll().has_value(); }, 3'000);
-    end_step("rendezvous_back", good, ms, good ? "same identity; a new node found 8 of 8 through it" : "it does not serve");
+    end_step("rendezvous_back", good, ms,
+             good ? "same identity; a new node found 8 of 8 through it" : "it does not serve");
   }
 
   // ---- what the steps need ------------------------------------------------------------------------------------------
 
   std::vector<std::string> node_arguments(std::size_t shard, std::vector<std::string> const& seeds) const {
-    std::vector<std::string> arguments = {"node", "--cluster", "scenario", "--total-shards", std::to_string(shard_count),
-                                          "--shard-id", std::to_string(shard), "--listen", "127.0.0.1:0",
-                                          "--replicas", "4", "--bootstrap"};
+    std::vector<std::string> arguments = {
+        "node",       "--cluster",           "scenario", "--total-shards", std::to_string(shard_count),
+        "--shard-id", std::to_string(shard), "--listen", "127.0.0.1:0",    "--replicas",
+        "4",          "--bootstrap"};
     arguments.insert(arguments.end(), seeds.begin(), seeds.end());
     return arguments;
   }
@@ -304,7 +311,8 @@ class scenario {
     if (!live_ || monotonic_ms() < next_draw_ms_) return;
     next_draw_ms_ = monotonic_ms() + 100;
     erase_table();
-    std::printf("  %-11s %8s  %-*s  %-9s %s\n", "process", "pid", static_cast<int>(shard_count), "shards", "found", "last event");
+    std::printf("  %-11s %8s  %-*s  %-9s %s\n", "process", "pid", static_cast<int>(shard_count), "shards", "found",
+                "last event");
     drawn_lines_ = 2 + nodes_.size();
     print_row(*rendezvous_, "");
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -331,7 +339,8 @@ class scenario {
 
   void print_summary() {
     erase_table();
-    std::printf("\nSummary: %zu processes, %zu shards, backend %s\n", shard_count + 1, shard_count, nodes_[0].backend().c_str());
+    std::printf("\nSummary: %zu processes, %zu shards, backend %s\n", shard_count + 1, shard_count,
+                nodes_[0].backend().c_str());
     for (step const& s : steps_) std::printf("  %s\n", line_of(s).c_str());
     for (auto const& [name, b] : {std::pair{"PUT", &put_}, std::pair{"GET", &get_}})
       if (!b->is_null() && !(*b)["p50"].is_null())
@@ -349,12 +358,17 @@ class scenario {
     };
     ordered_json steps = ordered_json::array();
     for (step const& s : steps_) {
-      ordered_json one = {{"name", s.name}, {"ok", s.ok}, {"ms", static_cast<double>(static_cast<long long>(s.ms * 10)) / 10}};
+      ordered_json one = {
+          {"name", s.name}, {"ok", s.ok}, {"ms", static_cast<double>(static_cast<long long>(s.ms * 10)) / 10}};
       one["detail"] = s.detail;
       steps.push_back(std::move(one));
     }
-    ordered_json const whole = {{"ok", ok()},         {"nodes", shard_count + 1}, {"shards", shard_count},
-                                {"steps", steps},     {"put_ms", figures(put_)},  {"get_ms", figures(get_)},
+    ordered_json const whole = {{"ok", ok()},
+                                {"nodes", shard_count + 1},
+                                {"shards", shard_count},
+                                {"steps", steps},
+                                {"put_ms", figures(put_)},
+                                {"get_ms", figures(get_)},
                                 {"backend", nodes_[0].backend()}};
     std::printf("%s\n", whole.dump().c_str());
     std::fflush(stdout);
@@ -378,7 +392,7 @@ class scenario {
 }  // namespace
 
 int run_scenario(scenario_settings const& settings) {
-  struct sigaction on_signal {};
+  struct sigaction on_signal{};
   on_signal.sa_handler = [](int) { interrupted = 1; };
   ::sigaction(SIGINT, &on_signal, nullptr);
   ::sigaction(SIGTERM, &on_signal, nullptr);

@@ -42,7 +42,8 @@ std::string read_file(std::string const& path) {
 
 void write_file(std::string const& path, std::string const& content) { std::ofstream(path) << content; }
 
-program::program(scratch_folder const& folder, std::vector<std::string> arguments, std::vector<std::string> environment) {
+program::program(scratch_folder const& folder, std::vector<std::string> arguments,
+                 std::vector<std::string> environment) {
   static int count = 0;
   std::string const number = std::to_string(count++);
   out_ = folder.file("out" + number);

@@ -113,7 +113,8 @@ TEST_CASE("command line: what cannot be opened is one line that names it, and ex
   check(run({"rendezvous", "--listen", taken}), taken);
 }
 
-TEST_CASE("command line: the address comes first, and into the file; the identity stays, and is nobody else's business") {
+TEST_CASE(
+    "command line: the address comes first, and into the file; the identity stays, and is nobody else's business") {
   scratch_folder const folder;
   std::string const key = folder.file("key");
   std::string address;
@@ -132,7 +133,7 @@ TEST_CASE("command line: the address comes first, and into the file; the identit
     p.signal(SIGTERM);
     CHECK(p.exit_code() == 0);
     CHECK(read_file(folder.file("addr")) == first + "\n");
-    struct stat about {};
+    struct stat about{};
     REQUIRE(::stat(key.c_str(), &about) == 0);
     CHECK((about.st_mode & 0777) == 0600);
     CHECK(p.err() == "");

@@ -11,8 +11,8 @@ bool names(std::string const& text, std::string const& what) { return text.find(
 
 std::vector<std::string> node(std::string const& bootstrap, std::string const& shard,
                               std::vector<std::string> more = {}) {
-  std::vector<std::string> all = {"node",          "--bootstrap", bootstrap,   "--shard-id", shard,
-                                  "--total-shards", "2",          "--cluster", "test"};
+  std::vector<std::string> all = {"node",           "--bootstrap", bootstrap,   "--shard-id", shard,
+                                  "--total-shards", "2",           "--cluster", "test"};
   if (std::find(more.begin(), more.end(), "--listen") == more.end()) {
     all.push_back("--listen");
     all.push_back("127.0.0.1:0");
@@ -74,8 +74,8 @@ TEST_CASE("processes: with nobody reachable a node says that, and another swarm 
   scratch_folder const folder;
   write_file(folder.file("key"), "a secret of the swarm\n");
   write_file(folder.file("other"), "a secret of another swarm\n");
-  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--swarm-key", folder.file("key"),
-                              "--status-interval", "0.2"});
+  program rendezvous(
+      folder, {"rendezvous", "--listen", "127.0.0.1:0", "--swarm-key", folder.file("key"), "--status-interval", "0.2"});
   std::string const address = rendezvous.first_line();
   program member(folder, node(address, "0", {"--swarm-key", folder.file("key")}));
   CHECK(member.prints("stored on 1 of 1 needed"));
@@ -139,7 +139,8 @@ TEST_CASE("processes: the scenario holds, and says so as one JSON object") {
   CHECK(outcome["nodes"] == 9);
   CHECK(outcome["shards"] == 8);
   CHECK(outcome["backend"] == "asio");
-  std::vector<std::string> const wanted = {"all_found", "leave", "rejoin", "crash", "rendezvous_down", "rendezvous_back"};
+  std::vector<std::string> const wanted = {"all_found", "leave",           "rejoin",
+                                           "crash",     "rendezvous_down", "rendezvous_back"};
   REQUIRE(outcome["steps"].size() == wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     CHECK(outcome["steps"][i]["name"] == wanted[i]);

@@ -33,8 +33,7 @@ TEST_CASE("seed situation: a PUT on a rendezvous in client mode names the cause,
   io::asio::context context;
   auto const rendezvous = open(context, {}, kad::peer_mode::client);
   auto const node = open(context, rendezvous->addresses());
-  auto const receipt =
-      context.run(coro::with_deadline(node->put(as_bytes("key"), as_bytes("value")), duration(20s)));
+  auto const receipt = context.run(coro::with_deadline(node->put(as_bytes("key"), as_bytes("value")), duration(20s)));
   REQUIRE(receipt.has_value());
   CHECK_FALSE(receipt->ok());
   CHECK(receipt->stored() == 0);
@@ -49,7 +48,8 @@ TEST_CASE("seed situation: a PUT on a rendezvous in client mode names the cause,
   context.run(rendezvous->close());
 }
 
-TEST_CASE("seed situation: not announced yet and nobody reachable are two values, and the holder is found when it comes") {
+TEST_CASE(
+    "seed situation: not announced yet and nobody reachable are two values, and the holder is found when it comes") {
   io::asio::context context;
   auto const rendezvous = open(context, {});
   auto const early = open(context, rendezvous->addresses());
@@ -94,5 +94,6 @@ TEST_CASE("seed situation: not announced yet and nobody reachable are two values
 
   context.run(watching->close());
   context.run(announcing->close());
-  for (kad::node* n : {holder.get(), unknown.get(), alone.get(), early.get(), rendezvous.get()}) context.run(n->close());
+  for (kad::node* n : {holder.get(), unknown.get(), alone.get(), early.get(), rendezvous.get()})
+    context.run(n->close());
 }

@@ -325,6 +325,29 @@ TEST_CASE("node: what does not fit or makes no sense is refused before anything 
   CHECK(taken.error() == errc::address_in_use);
 }
 
+TEST_CASE("node: the largest value that a put takes can be read back and handed on, whatever the key") {
+  simulated_swarm swarm(20);
+  for (int i = 0; i < 4; ++i) swarm.add();
+  swarm.join_all();
+  for (std::size_t const key_bytes : {1u, 13u, 14u, 30u, 127u, 128u, 255u}) {
+    std::string const name(key_bytes, 'k');
+    std::size_t fits = 0;
+    for (std::size_t size = 1000; size > 500 && fits == 0; --size) {
+      auto const receipt = swarm.hosts[1]->run(swarm.nodes[1]->put(as_bytes(name), bytes(size, 7), lasting(10s)));
+      if (receipt) fits = size;
+    }
+    REQUIRE(fits > 0);
+    auto const got = swarm.get(2, name, from_majority());
+    REQUIRE(got.records().size() == 1);
+    CHECK(got.records()[0].value.value.size() == fits);
+    wire::message handed_on;
+    handed_on.type = wire::message_type::replicate;
+    handed_on.key = as_bytes(name);
+    handed_on.record = to_wire(got.records()[0].value, ~0u, false);
+    CHECK(wire::encoded_size(handed_on) <= 1080);
+  }
+}
+
 TEST_CASE("node: read-back finds what was stored") {
   simulated_swarm swarm(16);
   for (int i = 0; i < 5; ++i) swarm.add();

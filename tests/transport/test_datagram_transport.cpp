@@ -484,3 +484,32 @@ TEST_CASE("datagram: an address that is not validated gets at most three times w
   a.close();
   b.close();
 }
+
+TEST_CASE("datagram: a member that floods with first flights keeps nobody out, and fills nothing") {
+  io::sim::world world(19);
+  world.set_link(delay_of(1ms));
+  simulated_peer b(world.add_host(address_of(2)));
+  std::size_t highest = 0;
+  for (unsigned i = 0; i < 1500; ++i) {  // each a new identity, each followed by silence
+    io::sim::context host(world, address_of(300 + i % 7));
+    simulated_peer attacker(host);
+    host.spawn([](simulated_peer& from, peer_ref to) -> coro::task<void> {
+      message ping;
+      auto const answer = co_await from.transport->request(std::move(to), ping);
+      static_cast<void>(answer);
+    }(attacker, attacker.knows(b)));
+    world.run_for(2ms);
+    host.crash();
+    highest = std::max(highest, b.transport->sessions());
+  }
+  CHECK(highest <= datagram::datagram_transport::max_unconfirmed_sessions);
+  CHECK(b.transport->counts().of(drop::rate_limited) > 0);
+  CHECK(b.confirmed.empty());
+  CHECK(b.book.size() <= datagram::datagram_transport::max_unconfirmed_sessions);
+  simulated_peer honest(world.add_host(io::endpoint::v4({10, 7, 7, 7}, 0)));
+  CHECK(honest.ask(honest.knows(b), message_type::put_value, "k").has_value());
+  world.run_for(30s);
+  CHECK(b.transport->sessions() == 1);
+  honest.close();
+  b.close();
+}

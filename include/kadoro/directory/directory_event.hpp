@@ -14,14 +14,14 @@ struct directory_event {
   ///     (unknown) --found--> listed --suspect--> suspect --recovered--> listed
   ///                             \___________________\--lost--> (unknown)
   enum class kind : std::uint8_t {
-    found,      ///< a holder's record was seen
-    suspect,    ///< a contact with that holder failed, or it said goodbye: it does not count for now
-    recovered,  ///< it answered again
-    lost,       ///< its record is gone: see `reason`
-    complete,   ///< every shard has a holder that was contacted, this node counted
-    incomplete, ///< that is over
-    ready,      ///< complete, and every shard is loaded somewhere
-    not_ready   ///< that is over
+    found,       ///< a holder's record was seen
+    suspect,     ///< a contact with that holder failed, or it said goodbye: it does not count for now
+    recovered,   ///< it answered again
+    lost,        ///< its record is gone: see `reason`
+    complete,    ///< every shard has a holder that was contacted, this node counted
+    incomplete,  ///< that is over
+    ready,       ///< complete, and every shard is loaded somewhere
+    not_ready    ///< that is over
   };
   enum class loss : std::uint8_t {
     none,

@@ -53,9 +53,9 @@ class holder_book {
     std::optional<shard_announcement> details;
     bool details_stale = false;  ///< a newer mark was seen than these details belong to
     time_point since{};
-    time_point doubted{};        ///< when the last contact failed
-    time_point next_contact{};   ///< for the caller
-    time_point remember_until{}; ///< withdrawn: until then no old copy counts
+    time_point doubted{};         ///< when the last contact failed
+    time_point next_contact{};    ///< for the caller
+    time_point remember_until{};  ///< withdrawn: until then no old copy counts
 
     bool listed() const noexcept { return mark.live || announcement.live; }
     bool counts() const noexcept { return listed() && verified && !suspect; }
@@ -114,7 +114,7 @@ class holder_book {
   limits limits_;
   directory_observer* observer_;
   entry_map entries_;
-  std::size_t withdrawn_ = 0;  ///< entries that are not listed
+  std::size_t withdrawn_ = 0;          ///< entries that are not listed
   std::vector<std::uint32_t> listed_;  ///< holders by shard, this node not counted
   std::optional<std::uint32_t> own_shard_;
   bool own_loaded_ = false;

@@ -23,7 +23,8 @@ struct layer_range {
   std::uint32_t end = 0;
 
   /// Every shard has total_layers / total_shards layers, the last one has the rest too.
-  static constexpr layer_range of(std::uint32_t shard, std::uint32_t total_shards, std::uint32_t total_layers) noexcept {
+  static constexpr layer_range of(std::uint32_t shard, std::uint32_t total_shards,
+                                  std::uint32_t total_layers) noexcept {
     std::uint32_t const each = total_layers / total_shards;
     std::uint32_t const start = shard * each;
     return {start, shard + 1 == total_shards ? total_layers : start + each};
@@ -65,8 +66,8 @@ struct shard_announcement {
   /// One JSON object, about 500 bytes.
   KADORO_DECL std::string to_json() const;
 
-  /// Reads what `publisher` said under the key of shard `shard_in_key`. `peer_id`, `shard_id` and `total_shards` must be
-  /// there; other fields may be missing, unknown ones are ignored. `malformed`, with the field and the reason, if a
+  /// Reads what `publisher` said under the key of shard `shard_in_key`. `peer_id`, `shard_id` and `total_shards` must
+  /// be there; other fields may be missing, unknown ones are ignored. `malformed`, with the field and the reason, if a
   /// field has the wrong type, or key, value and publisher contradict each other.
   KADORO_DECL static result<shard_announcement> from_json(bytes_view value, std::uint32_t shard_in_key,
                                                           peer_id const& publisher);
@@ -74,7 +75,8 @@ struct shard_announcement {
   friend bool operator==(shard_announcement const&, shard_announcement const&) = default;
 };
 
-/// The compact record under `shards_key`, so that those of many holders fit into one datagram: `{"l":true,"n":8,"s":3}`.
+/// The compact record under `shards_key`, so that those of many holders fit into one datagram:
+/// `{"l":true,"n":8,"s":3}`.
 struct shard_mark {
   std::uint32_t shard_id = 0;
   std::uint32_t total_shards = 1;

@@ -25,9 +25,9 @@ struct local_status {
   // For the program to fill in.
   std::optional<std::uint32_t> shard_id;  ///< the one that this node holds
   bool shard_loaded = false;
-  std::string shard_file;       ///< empty: none
+  std::string shard_file;  ///< empty: none
   std::uint32_t active_requests = 0;
-  std::string stored_on;        ///< the receipt of the last announcement, in words
+  std::string stored_on;  ///< the receipt of the last announcement, in words
   std::string last_error;
 
   /// The part that the node knows; `started` is when the program began, on the node's clock.

@@ -35,8 +35,8 @@ class swarm_directory final : private kad::node_observer {
 
   struct counters {
     std::uint64_t polls = 0;
-    std::uint64_t fetches = 0;          ///< gets of a shard's own key
-    std::uint64_t contacts = 0;         ///< pings
+    std::uint64_t fetches = 0;   ///< gets of a shard's own key
+    std::uint64_t contacts = 0;  ///< pings
     std::uint64_t contacts_failed = 0;
     std::uint64_t refused_records = 0;  ///< announcements and marks that make no sense: see `last_refusal`
   };

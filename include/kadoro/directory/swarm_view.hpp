@@ -33,7 +33,7 @@ struct swarm_view {
   std::string cluster;
   std::string model_name;
   std::uint32_t total_layers = 0;
-  std::vector<std::vector<holder_view>> shards;  ///< by shard id; holders in the order of their ids
+  std::vector<std::vector<holder_view>> shards;      ///< by shard id; holders in the order of their ids
   std::map<std::uint32_t, std::string> why_missing;  ///< by shard that nobody is known for: what the last get said
   bool complete = false;
   bool ready = false;

@@ -35,9 +35,7 @@ inline std::string_view state_of(holder_view const& h) noexcept {
   return h.loaded ? "✓ ONLINE + LOADED" : "○ ONLINE (not loaded)";
 }
 
-inline std::int64_t ms(duration d) noexcept {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
-}
+inline std::int64_t ms(duration d) noexcept { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
 struct totals {
   explicit totals(swarm_view const& v) {
@@ -54,9 +52,9 @@ struct totals {
 
 inline void append_holder(std::string& out, holder_view const& h, swarm_view const& swarm, std::uint32_t shard) {
   out += "    " + std::string(state_of(h)) + "  Peer ID: " + h.peer.to_string();
-  auto const layers = h.details ? h.details->layers
-                                : layer_range::of(shard, static_cast<std::uint32_t>(swarm.shards.size()),
-                                                  swarm.total_layers);
+  auto const layers = h.details
+                          ? h.details->layers
+                          : layer_range::of(shard, static_cast<std::uint32_t>(swarm.shards.size()), swarm.total_layers);
   out += "  Layers: " + std::to_string(layers.start) + "-" + std::to_string(layers.end);
   out += "  known for " + for_people(h.age);
   if (!h.own) {
@@ -96,8 +94,7 @@ KADORO_DECL std::string status_text(swarm_view const& swarm, local_status const&
   std::size_t const n = swarm.shards.size();
   std::string t = "[STATUS] System Status Report - up " + detail::for_people(local.uptime) + "\n";
   t += "Local Node:\n";
-  if (local.shard_id)
-    t += "  Shard ID: " + std::to_string(*local.shard_id) + " / " + std::to_string(n - 1) + "\n";
+  if (local.shard_id) t += "  Shard ID: " + std::to_string(*local.shard_id) + " / " + std::to_string(n - 1) + "\n";
   t += "  Peer ID: " + local.peer.to_string() + "\n";
   for (multiaddr const& a : local.addresses) t += "  Address: " + a.to_string() + "\n";
   t += "  Mode: " + std::string(to_string(local.mode)) + "   Backend: " + std::string(local.backend) + "\n";

@@ -10,7 +10,7 @@ namespace kadoro::inline KADORO_ABI::directory {
 
 namespace detail {
 
-inline constexpr duration get_limit = std::chrono::seconds(4);
+inline constexpr duration get_limit = std::chrono::seconds(15);  ///< a get ends by itself long before
 inline constexpr duration first_fetch = std::chrono::milliseconds(100);
 inline constexpr duration last_fetch = std::chrono::seconds(4);
 inline constexpr duration shortest_look = std::chrono::milliseconds(5);
@@ -36,8 +36,8 @@ inline result<void> check(directory_options const& o) {
     return fail(errc::invalid_argument, "model name '" + o.model_name + "': 1 to " +
                                             std::to_string(shard_announcement::max_text_bytes) + " bytes are allowed");
   if (o.total_shards == 0 || o.total_shards > max_shards)
-    return fail(errc::invalid_argument, "total shards " + std::to_string(o.total_shards) + ": must be 1 to " +
-                                            std::to_string(max_shards));
+    return fail(errc::invalid_argument,
+                "total shards " + std::to_string(o.total_shards) + ": must be 1 to " + std::to_string(max_shards));
   if (o.total_layers < o.total_shards)
     return fail(errc::invalid_argument, "total layers " + std::to_string(o.total_layers) + ": fewer than the " +
                                             std::to_string(o.total_shards) + " shards");
@@ -303,8 +303,7 @@ KADORO_DECL void swarm_directory::start_fetches() {
   time_point const now = context_.now();
   std::map<std::uint32_t, bool> wanted;  // and whether a holder cannot be contacted before
   for (auto const& [id, e] : book_.entries())
-    if (e.listed() && (!e.details || e.details_stale))
-      wanted[e.shard] = wanted[e.shard] || e.peer->addresses().empty();
+    if (e.listed() && (!e.details || e.details_stale)) wanted[e.shard] = wanted[e.shard] || e.peer->addresses().empty();
   for (std::uint32_t i = 0; i < options_.total_shards; ++i)
     if (!book_.known(i)) wanted.emplace(i, false);
   std::erase_if(attempts_, [&wanted](auto const& a) { return !a.second.under_way && !wanted.contains(a.first); });

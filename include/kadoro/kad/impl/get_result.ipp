@@ -24,7 +24,7 @@ KADORO_DECL std::string get_result::explain() const {
       for (found_record const& r : state_->records) holders = std::max(holders, r.holders);
       std::string text = "found: " + std::to_string(state_->records.size()) +
                          (state_->records.size() == 1 ? " publisher, " : " publishers, ") + std::to_string(holders) +
-                         (holders == 1 ? " holder among " : " holders among ") + peers(answered()) + " that answered";
+                         (holders == 1 ? " holder; " : " holders; ") + peers(answered()) + " answered";
       return unconfirmed() ? text + " (unconfirmed: a newer sequence may exist)" : text;
     }
     case get_outcome::not_found:

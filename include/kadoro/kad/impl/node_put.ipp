@@ -103,12 +103,7 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
   auto what = next_record(key, value, how, flags);
   if (!what) co_return fail(what.error());
-  transport::message whole;
-  whole.type = transport::message_type::put_value;
-  whole.key = what->key;
-  whole.record = to_wire(*what, ~std::uint32_t{0}, false);
-  kadoro::bytes room(transport::datagram::max_message_bytes);
-  auto const fits = transport::datagram::encode_request(whole, room);
+  auto const fits = transport::datagram::check_record_fits(what->key, to_wire(*what, 0, false));
   if (!fits)
     co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
                                         " bytes of value: " + fits.error().message());

@@ -8,6 +8,10 @@
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
+/// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer. Gives the
+/// bytes of the longest of these; fails with `too_large`, naming both sizes.
+KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what);
+
 /// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `out`.
 KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out);
 
@@ -15,9 +19,13 @@ KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out)
 /// on. `m.contacts_cursor` says on entry how many contacts the requester has already.
 KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out);
 
-/// Decodes either. Views stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries that
-/// are no valid peer, `self` among them, are skipped. Fails with `malformed` or `too_large`.
-KADORO_DECL result<message> decode(bytes_view data, peer_book& book, peer_id const& self);
+/// Decodes a request. Views stay in `data`. Contacts in it are skipped: a request teaches nothing. Fails with
+/// `malformed` or `too_large`.
+KADORO_DECL result<message> decode_request(bytes_view data);
+
+/// Decodes an answer. Views stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries
+/// that are no valid peer, `self` among them, are skipped. Fails with `malformed` or `too_large`.
+KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self);
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
 

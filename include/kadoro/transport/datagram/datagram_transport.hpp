@@ -98,7 +98,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   // Sessions.
   KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
                                     std::uint32_t local_index, std::uint32_t remote_index, bool confirmed);
-  KADORO_DECL bool make_room_for_session();
+  KADORO_DECL bool make_room_for_session(duration idle);
   KADORO_DECL void confirm(session& s, link& l);
   KADORO_DECL void close_session(session& s);
   KADORO_DECL session* usable(link& l) const;

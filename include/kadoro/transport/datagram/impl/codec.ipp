@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/packet.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
@@ -37,6 +38,19 @@ inline wire::message without_lists(message const& m) {
   return out;
 }
 
+inline message without_contacts(wire::message const& w) {
+  message m;
+  m.type = w.type;
+  m.key = w.key;
+  m.record = w.record;
+  m.records = w.records;
+  m.refusal = refusal_of(w.refusal);
+  m.records_cursor = w.records_cursor;
+  m.contacts_cursor = w.contacts_cursor;
+  m.sequence = w.sequence;
+  return m;
+}
+
 /// Nothing for a peer without a confirmed address: it is not handed on.
 inline std::optional<wire::peer> to_wire(peer const& p) {
   wire::peer out;
@@ -48,6 +62,23 @@ inline std::optional<wire::peer> to_wire(peer const& p) {
 }
 
 }  // namespace detail
+
+KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what) {
+  what.remaining_ms = ~std::uint32_t{0};  // the longest that it can get
+  wire::message handed_on;
+  handed_on.type = message_type::replicate;
+  handed_on.key = key;
+  handed_on.record = what;
+  wire::message answer;
+  answer.type = message_type::get_value;
+  answer.records.push_back(what);
+  std::size_t const size =
+      std::max(wire::encoded_size(handed_on), wire::encoded_size(answer) + 2 * detail::cursor_field_bytes);
+  if (size > max_message_bytes)
+    return fail(errc::too_large, "the record needs " + std::to_string(size) + " bytes, one datagram holds " +
+                                     std::to_string(max_message_bytes));
+  return size;
+}
 
 KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out) {
   wire::message w = detail::without_lists(m);
@@ -88,18 +119,16 @@ KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) 
   return wire::encode(w, out);
 }
 
-KADORO_DECL result<message> decode(bytes_view data, peer_book& book, peer_id const& self) {
+KADORO_DECL result<message> decode_request(bytes_view data) {
   auto const w = wire::decode(data);
   if (!w) return fail(w.error());
-  message m;
-  m.type = w->type;
-  m.key = w->key;
-  m.record = w->record;
-  m.records = w->records;
-  m.refusal = detail::refusal_of(w->refusal);
-  m.records_cursor = w->records_cursor;
-  m.contacts_cursor = w->contacts_cursor;
-  m.sequence = w->sequence;
+  return detail::without_contacts(*w);
+}
+
+KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self) {
+  auto const w = wire::decode(data);
+  if (!w) return fail(w.error());
+  message m = detail::without_contacts(*w);
   for (wire::peer const& entry : w->closer) {
     auto const id = peer_id::from_bytes(entry.id);
     if (!id || *id == self) continue;

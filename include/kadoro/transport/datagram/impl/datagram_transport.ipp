@@ -413,7 +413,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
     return;
   }
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
-  if (!make_room_for_session()) return counts_.note(drop::sessions_full, in.from);
+  if (!make_room_for_session(session::idle_before_eviction)) return counts_.note(drop::sessions_full, in.from);
 
   auto const prologue = prologue_of(in.data);
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
@@ -540,6 +540,7 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
   observed_ = payload[9] == 6 ? io::endpoint::v6(address, port)
                               : io::endpoint::v4({address[0], address[1], address[2], address[3]}, port);
 
+  make_room_for_session(duration::zero());
   session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
   s->remote_features = load_be<std::uint32_t>(payload.data() + 4);
   s->remote_mode = payload[8] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
@@ -614,7 +615,7 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
   if (exact && p.transmissions - f.transmission <= static_cast<int>(p.sent_at.size()))
     from->rtt.sample(context_.now() - p.sent_at[f.transmission % p.sent_at.size()]);
   auto storage = std::make_shared<bytes const>(f.message.begin(), f.message.end());
-  auto decoded = decode(*storage, book_, id_);
+  auto decoded = decode_answer(*storage, book_, id_);
   if (!decoded) return counts_.note(drop::malformed, where);
   decoded->storage = std::move(storage);
   ++counts_.answers_received;
@@ -624,7 +625,7 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
 /// Lets the handler answer a request. Writes the whole answer frame to `out` and returns its size; 0 = say nothing.
 KADORO_DECL std::size_t datagram_transport::serve(peer_ref const& from, io::endpoint const& where, frame const& f,
                                                   bool may_write, bytes_span out) {
-  auto const request = decode(f.message, book_, id_);
+  auto const request = decode_request(f.message);
   if (!request) {
     counts_.note(drop::malformed, where);
     return 0;
@@ -677,12 +678,18 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
 }
 
 /// A first flight that nobody follows up must not keep others out: the oldest session that is not confirmed goes first.
-KADORO_DECL bool datagram_transport::make_room_for_session() {
-  if (unconfirmed_ < max_unconfirmed_sessions) return sessions_.size() < max_sessions;
+/// In a full table, the one that was idle longest goes, if it was idle for `idle` at least.
+KADORO_DECL bool datagram_transport::make_room_for_session(duration idle) {
+  bool const many_unconfirmed = unconfirmed_ >= max_unconfirmed_sessions;
+  if (!many_unconfirmed && sessions_.size() < max_sessions) return true;
   session* oldest = nullptr;
   for (auto const& [index, s] : sessions_)
-    if (!s->confirmed && (oldest == nullptr || s->created < oldest->created)) oldest = s.get();
+    if ((!many_unconfirmed || !s->confirmed) && (oldest == nullptr || s->last_received < oldest->last_received))
+      oldest = s.get();
+  if (!many_unconfirmed && context_.now() - oldest->last_received < idle) return false;
+  link& loser = link_of(oldest->peer);
   close_session(*oldest);
+  drop_link_if_idle(loser);
   return true;
 }
 
