@@ -56,3 +56,7 @@
 #include "kadoro/kad/impl/routing_table.ipp"
 #include "kadoro/kad/impl/trace.ipp"
 #include "kadoro/kad/impl/verified_cache.ipp"
+#include "kadoro/directory/impl/holder_book.ipp"
+#include "kadoro/directory/impl/shard_announcement.ipp"
+#include "kadoro/directory/impl/status.ipp"
+#include "kadoro/directory/impl/swarm_directory.ipp"

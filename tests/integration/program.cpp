@@ -1,7 +1,10 @@
 #include "program.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,14 +14,12 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
-#include <thread>
 
 extern char** environ;
 
 namespace {
 
 constexpr std::chrono::seconds patience(30);
-constexpr std::chrono::milliseconds glance(5);
 
 }  // namespace
 
@@ -57,19 +58,26 @@ program::program(scratch_folder const& folder, std::vector<std::string> argument
   for (char** variable = environ; *variable != nullptr; ++variable) env.push_back(*variable);
   env.push_back(nullptr);
 
+  write_file(out_, "");
+  written_ = ::inotify_init1(IN_CLOEXEC);
+  ::inotify_add_watch(written_, out_.c_str(), IN_MODIFY);
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   int const problem = ::posix_spawn(&pid_, KADORO_SHARD_SWARM, &files, nullptr, argv.data(), env.data());
   posix_spawn_file_actions_destroy(&files);
   if (problem != 0) throw std::runtime_error("cannot start " KADORO_SHARD_SWARM);
+  ended_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
 }
 
 program::~program() {
-  if (!running()) return;
-  signal(SIGKILL);
-  exit_code();
+  if (running()) {
+    signal(SIGKILL);
+    exit_code();
+  }
+  ::close(ended_);
+  ::close(written_);
 }
 
 void program::signal(int number) {
@@ -86,7 +94,7 @@ bool program::running() {
 
 std::optional<int> program::exit_code(std::chrono::seconds limit) {
   auto const end = std::chrono::steady_clock::now() + limit;
-  while (running() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(glance);
+  while (running() && std::chrono::steady_clock::now() < end) wait_for_news(end);
   return code_;
 }
 
@@ -96,8 +104,18 @@ bool program::prints(std::string const& text) {
     bool const more = running();
     if (out().find(text) != std::string::npos) return true;
     if (!more || std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(glance);
+    wait_for_news(end);
   }
+}
+
+/// Until the program has ended, or has written something since the last time.
+void program::wait_for_news(std::chrono::steady_clock::time_point end) {
+  auto const left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+  pollfd watched[] = {{ended_, POLLIN, 0}, {written_, POLLIN, 0}};
+  if (left.count() > 0) ::poll(watched, 2, static_cast<int>(left.count()));
+  char notes[4096];
+  if ((watched[1].revents & POLLIN) != 0) [[maybe_unused]]
+    auto const read = ::read(written_, notes, sizeof notes);
 }
 
 std::string program::first_line() {

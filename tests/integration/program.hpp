@@ -43,10 +43,13 @@ class program {
 
  private:
   bool running();
+  void wait_for_news(std::chrono::steady_clock::time_point end);
 
   std::string out_;
   std::string err_;
   int pid_ = -1;
+  int ended_ = -1;    ///< a pidfd
+  int written_ = -1;  ///< an inotify descriptor
   std::optional<int> code_;
 };
 
