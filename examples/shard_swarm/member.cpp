@@ -61,8 +61,12 @@ int complain(error const& why) {
   return exit_failed;
 }
 
-// No coroutine: g++ 12 cannot compile a list of arguments in braces beside a co_await.
-coro::task<result<int>> stop_signal(io::context& context) { return context.wait_signal({SIGINT, SIGTERM}); }
+coro::task<void> await_stop(io::context& context, coro::event& stop) {
+  auto waiting = context.wait_signal({SIGINT, SIGTERM});
+  auto const signal = co_await std::move(waiting);
+  if (!signal && signal.error() != errc::cancelled) complain(signal.error());
+  stop.set();
+}
 
 result<std::unique_ptr<member>> member::open(io::context& context, member_settings const& settings) {
   std::unique_ptr<member> made(new member(context.now()));

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "event_log.hpp"
+#include "kadoro/coro/event.hpp"
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/asio/context.hpp"
 #include "kadoro/io/posix/file_storage.hpp"
@@ -17,8 +18,8 @@ void say(std::string const& line);
 /// A line on standard error, behind the program's name. Gives `exit_failed`.
 int complain(error const& why);
 
-/// Completes when the user or the system wants this process to end.
-coro::task<result<int>> stop_signal(io::context& context);
+/// Sets `stop` when the user or the system wants this process to end. Start it before anything that must be undone.
+coro::task<void> await_stop(io::context& context, coro::event& stop);
 
 /// What every member of the swarm has: an identity, files, and an open node that has said where it listens.
 class member {

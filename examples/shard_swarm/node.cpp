@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "bench.hpp"
@@ -26,23 +27,25 @@ class shard_node final : private directory::directory_observer {
 
   coro::task<int> run() {
     int code = exit_ok;
+    coro::event stop;
+    work_.spawn(await_stop(context_, stop));
+    co_await coro::sleep_for(duration::zero());  // from now on a signal is heard
     auto const begun = begin();
     if (begun) {
       work_.spawn(announce(*this));  // first: the first contacts carry its questions
       work_.spawn(join(*this));
       work_.spawn(bench(*this));
       if (settings_.status_interval_s > 0) work_.spawn(report(*this));
-      auto const signal = co_await stop_signal(context_);
-      if (!signal) code = complain(signal.error());
-      work_.request_cancel();
-      co_await work_.join();
-      co_await withdraw();
+      co_await stop.wait();
     } else {
       code = complain(begun.error());
-      work_.close();
-      co_await work_.join();
     }
-    if (shards_) co_await shards_->close();
+    work_.request_cancel();
+    co_await work_.join();
+    if (shards_) {
+      co_await withdraw();
+      co_await shards_->close();
+    }
     co_await self_.leave();
     co_return code;
   }
@@ -150,12 +153,19 @@ class shard_node final : private directory::directory_observer {
   static coro::task<void> report(shard_node& n) {
     static constexpr duration gather = std::chrono::milliseconds(500);
     static constexpr duration pause = std::chrono::milliseconds(1500);
+    duration const interval = seconds(n.settings_.status_interval_s);
+    std::map<std::uint32_t, std::string> why_missing;  // as the last block had it
+    time_point next = n.context_.now() + interval;
     for (;;) {
-      auto const woken = co_await coro::with_deadline(wait(n.changed_), seconds(n.settings_.status_interval_s));
+      auto const woken = co_await coro::with_deadline(wait(n.changed_), pause);
       if (!woken && woken.error() != errc::timed_out) co_return;
+      bool const news = !n.shards_->complete() && n.shards_->view().why_missing != why_missing;
+      if (!woken && !news && n.context_.now() < next) continue;
       auto const gathered = co_await coro::sleep_for(gather);
       if (!gathered) co_return;
       n.changed_.reset();
+      why_missing = n.shards_->view().why_missing;
+      next = n.context_.now() + interval;
       say(n.status());
       auto const paused = co_await coro::sleep_for(pause);
       if (!paused) co_return;

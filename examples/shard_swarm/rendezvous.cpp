@@ -41,20 +41,22 @@ coro::task<void> join(member& self, bool alone) {
 
 coro::task<int> serve(io::context& context, member& self, member_settings const& settings) {
   int code = exit_ok;
+  coro::event stop;
+  coro::scope work(context);
+  work.spawn(await_stop(context, stop));
+  co_await coro::sleep_for(duration::zero());  // from now on a signal is heard
   auto const introduced = self.introduce(settings);
   if (introduced) {
-    coro::scope work(context);
-    duration const interval =
+    auto const interval =
         std::chrono::duration_cast<duration>(std::chrono::duration<double>(settings.status_interval_s));
     if (interval > duration::zero()) work.spawn(report(self, interval));
     work.spawn(join(self, settings.bootstrap.empty()));
-    auto const signal = co_await stop_signal(context);
-    if (!signal) code = complain(signal.error());
-    work.request_cancel();
-    co_await work.join();
+    co_await stop.wait();
   } else {
     code = complain(introduced.error());
   }
+  work.request_cancel();
+  co_await work.join();
   co_await self.leave();
   co_return code;
 }

@@ -114,8 +114,8 @@ void program::wait_for_news(std::chrono::steady_clock::time_point end) {
   pollfd watched[] = {{ended_, POLLIN, 0}, {written_, POLLIN, 0}};
   if (left.count() > 0) ::poll(watched, 2, static_cast<int>(left.count()));
   char notes[4096];
-  if ((watched[1].revents & POLLIN) != 0) [[maybe_unused]]
-    auto const read = ::read(written_, notes, sizeof notes);
+  [[maybe_unused]] ssize_t read = 0;
+  if ((watched[1].revents & POLLIN) != 0) read = ::read(written_, notes, sizeof notes);
 }
 
 std::string program::first_line() {

@@ -126,6 +126,7 @@ class swarm_directory final : private kad::node_observer {
   duration poll_interval_{};
   time_point poll_earliest_{};
   std::string last_poll_ = "not asked yet";
+  std::string poll_trouble_;  ///< the same, if nothing was found
   std::string last_refusal_;
   counters counters_;
   std::vector<kad::peer_ref> goodbyes_;  ///< heard in the receive path, looked at later

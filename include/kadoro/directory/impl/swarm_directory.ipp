@@ -167,8 +167,11 @@ KADORO_DECL swarm_view swarm_directory::view() const {
   v.total_layers = options_.total_layers;
   for (std::uint32_t i = 0; i < options_.total_shards; ++i)
     v.shards.push_back(book_.holders(i, node_.id(), context_.now()));
-  for (auto const& [shard, a] : attempts_)
-    if (!book_.known(shard) && !a.said.empty()) v.why_missing.emplace(shard, a.said);
+  for (std::uint32_t i = 0; i < options_.total_shards; ++i) {
+    if (book_.known(i)) continue;
+    auto const asked = attempts_.find(i);
+    v.why_missing[i] = asked == attempts_.end() || asked->second.said.empty() ? poll_trouble_ : asked->second.said;
+  }
   v.complete = book_.complete();
   v.ready = book_.ready();
   return v;
@@ -236,10 +239,11 @@ KADORO_DECL coro::task<void> swarm_directory::poll_once(swarm_directory& self) {
   how.quorum = self.options_.quorum;
   auto const got = co_await coro::with_deadline(self.node_.get(as_bytes(self.shards_key_), how), detail::get_limit);
   if (!got) {
-    self.last_poll_ = got.error().message();
+    self.last_poll_ = self.poll_trouble_ = got.error().message();
     co_return;
   }
   self.last_poll_ = got->explain();
+  self.poll_trouble_ = got->found() ? std::string() : self.last_poll_;
   self.absorb_marks(*got);
 }
 
@@ -361,6 +365,7 @@ KADORO_DECL coro::task<void> swarm_directory::contact_loop(swarm_directory& self
       if (heard > e.doubted && now - heard <= self.options_.contact_interval && self.book_.on_contact(e)) news = true;
     }
     self.start_contacts(next);
+    self.start_fetches();
     self.settle(news);
     if (news) self.look_now_.reset();  // this was the look
     bool const go_on = co_await detail::wait_until(self.look_now_, std::max(next, now + detail::shortest_look));
