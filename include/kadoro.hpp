@@ -56,7 +56,6 @@
 #include "kadoro/kad/key.hpp"
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/node.hpp"
-#include "kadoro/kad/node_core.hpp"
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/put_receipt.hpp"
 #include "kadoro/kad/quorum.hpp"

@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "kadoro/kad/node.hpp"
-#include "kadoro/kad/node_core.hpp"
+#include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 

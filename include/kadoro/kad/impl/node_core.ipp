@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kadoro/kad/node_core.hpp"
+#include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kadoro/kad/node_core.hpp"
+#include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
