@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kadoro/directory/shard_announcement.hpp"
+#include "kadoro/base/time.hpp"
 #include "kadoro/kad/quorum.hpp"
 
 namespace kadoro::inline KADORO_ABI::directory {
