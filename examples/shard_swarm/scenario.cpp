@@ -48,7 +48,7 @@ class scenario {
 
   ~scenario() {
     std::error_code ignored;
-    if (ok() && !std::getenv("SHARD_SWARM_KEEP_FILES")) std::filesystem::remove_all(folder_, ignored);
+    if (ok()) std::filesystem::remove_all(folder_, ignored);
     if (!ok()) std::fprintf(stderr, "shard_swarm: the files of this run are in %s\n", folder_.c_str());
   }
 
@@ -283,8 +283,7 @@ class scenario {
     if (interrupted) detail = "interrupted";
     steps_.push_back({std::move(name), held && !interrupted, std::max(0.0, ms), std::move(detail)});
     note(line_of(steps_.back()));
-    if (!held && !settings_.json) return;
-    if (!held) std::fprintf(stderr, "shard_swarm: %s\n", line_of(steps_.back()).c_str());
+    if (settings_.json && !held) std::fprintf(stderr, "shard_swarm: %s\n", line_of(steps_.back()).c_str());
   }
 
   static std::string line_of(step const& s) {

@@ -17,8 +17,8 @@ TEST_CASE("error: every code has its own sentence, and at least one condition un
     int conditions = 0;
     for (int c = static_cast<int>(condition::timeout); c <= static_cast<int>(condition::over_limit); ++c)
       conditions += code == make_error_condition(static_cast<condition>(c)) ? 1 : 0;
-    bool const local = static_cast<errc>(i) == errc::invalid_argument ||
-                       static_cast<errc>(i) == errc::address_in_use || static_cast<errc>(i) == errc::io_failure;
+    bool const local = static_cast<errc>(i) == errc::invalid_argument || static_cast<errc>(i) == errc::address_in_use ||
+                       static_cast<errc>(i) == errc::io_failure;
     CHECK((conditions > 0) == !local);
   }
 }

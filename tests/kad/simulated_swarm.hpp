@@ -10,8 +10,7 @@
 
 /// Nodes on simulated hosts, the first of which everybody else bootstraps from.
 struct simulated_swarm {
-  explicit simulated_swarm(std::uint64_t seed, kadoro::duration delay = std::chrono::milliseconds(10))
-      : world(seed) {
+  explicit simulated_swarm(std::uint64_t seed, kadoro::duration delay = std::chrono::milliseconds(10)) : world(seed) {
     kadoro::io::sim::link_policy link;
     link.delay = delay;
     world.set_link(link);
@@ -42,8 +41,7 @@ struct simulated_swarm {
   }
 
   std::vector<kadoro::kad::multiaddr> bootstrap() const {
-    return {kadoro::kad::multiaddr::datagram(
-        address(1), kadoro::kad::peer_id::of_ed25519(identities[0].public_key()))};
+    return {kadoro::kad::multiaddr::datagram(address(1), kadoro::kad::peer_id::of_ed25519(identities[0].public_key()))};
   }
 
   /// Everybody but the first joins at the same instant; then the world runs until nothing more is learned.
@@ -69,7 +67,8 @@ struct simulated_swarm {
     return hosts[from]->run(nodes[from]->get(kadoro::as_bytes(key), how)).value();
   }
   bool holds(std::size_t at, std::string const& key, std::size_t publisher) {
-    return nodes[at]->store()
+    return nodes[at]
+        ->store()
         .find(kadoro::as_bytes(key), kadoro::kad::peer_id::of_ed25519(identities[publisher].public_key()), world.now())
         .has_value();
   }

@@ -34,8 +34,10 @@ TEST_CASE("node: nodes that start at the same instant all know each other within
   simulated_swarm swarm(1);
   for (int i = 0; i < 9; ++i) swarm.add();
   for (std::size_t i = 1; i < 9; ++i)
-    swarm.hosts[i]->spawn([](node& n) -> coro::task<void> { auto const j = co_await n.join(); CHECK(j.has_value()); }(
-        *swarm.nodes[i]));
+    swarm.hosts[i]->spawn([](node& n) -> coro::task<void> {
+      auto const j = co_await n.join();
+      CHECK(j.has_value());
+    }(*swarm.nodes[i]));
   swarm.world.run_for(1s);
   for (auto const& n : swarm.nodes) CHECK(n->servers() == 8);
 }
@@ -55,8 +57,7 @@ TEST_CASE("node: a put says who stored it, and everybody finds it") {
   CHECK(receipt.explain() == "stored on 4 of 4 needed (4 asked)");
   for (auto const& r : receipt.replicas()) {
     bool held = false;
-    for (std::size_t i = 0; i < 9; ++i)
-      held = held || (swarm.nodes[i]->id() == r.peer && swarm.holds(i, "key", 1));
+    for (std::size_t i = 0; i < 9; ++i) held = held || (swarm.nodes[i]->id() == r.peer && swarm.holds(i, "key", 1));
     CHECK(held);
   }
   for (std::size_t i = 0; i < 9; ++i) {
@@ -376,7 +377,8 @@ TEST_CASE("node: a hundred nodes: every put is stored on the true closest, every
     std::sort(by_distance.begin(), by_distance.end(),
               [&target](auto const& a, auto const& b) { return target.closer(a.first, b.first); });
     for (replica const& r : receipt.replicas())
-      CHECK(std::any_of(by_distance.begin(), by_distance.begin() + 8, [&r](auto const& d) { return d.second == r.peer; }));
+      CHECK(std::any_of(by_distance.begin(), by_distance.begin() + 8,
+                        [&r](auto const& d) { return d.second == r.peer; }));
     CHECK(swarm.get(99 - i, name).found());
   }
 }

@@ -40,8 +40,8 @@ TEST_CASE("datagram over sockets: listening anywhere, it names addresses that ca
     CHECK_FALSE(where->is_unspecified());
     CHECK(where->port() == (*b)->local().port());
   }
-  auto const loopback = std::find_if(places.begin(), places.end(),
-                                     [](multiaddr const& p) { return p.udp_endpoint()->is_loopback(); });
+  auto const loopback =
+      std::find_if(places.begin(), places.end(), [](multiaddr const& p) { return p.udp_endpoint()->is_loopback(); });
   REQUIRE(loopback != places.end());
   peer_ref const to_b = book_a.intern(*loopback->peer());
   to_b->add_address(loopback->without_peer(), false);

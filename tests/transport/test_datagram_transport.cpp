@@ -490,7 +490,8 @@ TEST_CASE("datagram: a member that floods with first flights keeps nobody out, a
   world.set_link(delay_of(1ms));
   simulated_peer b(world.add_host(address_of(2)));
   std::size_t highest = 0;
-  world.set_filter([&b](io::endpoint const& from, io::endpoint const&, bytes&) { return from != b.transport->local(); });
+  world.set_filter(
+      [&b](io::endpoint const& from, io::endpoint const&, bytes&) { return from != b.transport->local(); });
   for (unsigned i = 0; i < 1500; ++i) {  // each a new identity, each followed by silence
     io::sim::context host(world, address_of(300 + i % 7));
     simulated_peer attacker(host);

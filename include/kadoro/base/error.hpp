@@ -13,31 +13,31 @@ namespace kadoro::inline KADORO_ABI {
 
 /// The exact cause. Compare with a `condition` unless the exact cause matters.
 enum class errc {
-  timed_out = 1,       ///< a deadline that the caller set has passed
-  cancelled,           ///< the caller asked for cancellation
-  closed,              ///< the object was closed, here or by the peer
-  no_answer,           ///< every transmission went unanswered: dead, unreachable, or it has another swarm key
-  unreachable,         ///< no address to dial, or the operating system refused to send
-  wrong_identity,      ///< somebody else answers at that address
-  refused,             ///< the peer refused and gave no more exact reason
-  refused_client_mode, ///< the peer runs in client mode and stores nothing
-  refused_stale,       ///< the peer holds a higher sequence of this publisher
-  refused_publisher,   ///< only the publisher itself may do that
-  refused_signature,   ///< the signature does not match
-  refused_full,        ///< the peer's store, or this publisher's share of it, is full
-  refused_too_large,   ///< the peer's limit on a key or value is smaller
-  refused_rate,        ///< too many requests
-  refused_unknown,     ///< the peer holds no such record (the answer to a renew)
-  refused_unsupported, ///< the peer does not know that request
-  not_found,           ///< asked, and it is not there
-  malformed,           ///< bytes that do not parse
-  bad_signature,       ///< a signature that does not verify
-  too_large,           ///< more than fits in a message or a limit
-  queue_full,          ///< a bounded queue has no room
-  store_full,          ///< the local store has no room
-  invalid_argument,    ///< the caller's argument makes no sense
-  address_in_use,      ///< another socket has that port
-  io_failure           ///< the operating system said no; the detail says what
+  timed_out = 1,        ///< a deadline that the caller set has passed
+  cancelled,            ///< the caller asked for cancellation
+  closed,               ///< the object was closed, here or by the peer
+  no_answer,            ///< every transmission went unanswered: dead, unreachable, or it has another swarm key
+  unreachable,          ///< no address to dial, or the operating system refused to send
+  wrong_identity,       ///< somebody else answers at that address
+  refused,              ///< the peer refused and gave no more exact reason
+  refused_client_mode,  ///< the peer runs in client mode and stores nothing
+  refused_stale,        ///< the peer holds a higher sequence of this publisher
+  refused_publisher,    ///< only the publisher itself may do that
+  refused_signature,    ///< the signature does not match
+  refused_full,         ///< the peer's store, or this publisher's share of it, is full
+  refused_too_large,    ///< the peer's limit on a key or value is smaller
+  refused_rate,         ///< too many requests
+  refused_unknown,      ///< the peer holds no such record (the answer to a renew)
+  refused_unsupported,  ///< the peer does not know that request
+  not_found,            ///< asked, and it is not there
+  malformed,            ///< bytes that do not parse
+  bad_signature,        ///< a signature that does not verify
+  too_large,            ///< more than fits in a message or a limit
+  queue_full,           ///< a bounded queue has no room
+  store_full,           ///< the local store has no room
+  invalid_argument,     ///< the caller's argument makes no sense
+  address_in_use,       ///< another socket has that port
+  io_failure            ///< the operating system said no; the detail says what
 };
 
 /// What a caller reacts to. `error == condition::timeout` holds for every code that maps to it.

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <string>
 
-#include "kadoro/directory/shard_announcement.hpp"
 #include "kadoro/base/time.hpp"
+#include "kadoro/directory/shard_announcement.hpp"
 #include "kadoro/kad/quorum.hpp"
 
 namespace kadoro::inline KADORO_ABI::directory {

@@ -13,12 +13,12 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 /// How a get ended. Values to branch on, not texts to compare.
 enum class get_outcome : std::uint8_t {
-  found,           ///< at least one live record
-  not_found,       ///< peers answered, and none of them holds one (or its publisher has withdrawn it)
-  nobody_to_ask,   ///< no peer is known
-  refused,         ///< everybody who answered refused
-  timed_out,       ///< peers are known, nobody answered
-  only_invalid     ///< copies were seen, but expired or with wrong signatures
+  found,          ///< at least one live record
+  not_found,      ///< peers answered, and none of them holds one (or its publisher has withdrawn it)
+  nobody_to_ask,  ///< no peer is known
+  refused,        ///< everybody who answered refused
+  timed_out,      ///< peers are known, nobody answered
+  only_invalid    ///< copies were seen, but expired or with wrong signatures
 };
 
 KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept;

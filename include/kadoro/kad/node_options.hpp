@@ -19,9 +19,9 @@ using transport::peer_mode;
 struct node_options {
   static constexpr std::size_t default_replicas = 20;
 
-  io::endpoint listen = {};            ///< port 0: any free one
-  peer_mode mode = peer_mode::server;  ///< a client asks but does not store; never chosen silently
-  std::vector<multiaddr> bootstrap = {};  ///< peers to start from, each with its /p2p
+  io::endpoint listen = {};                 ///< port 0: any free one
+  peer_mode mode = peer_mode::server;       ///< a client asks but does not store; never chosen silently
+  std::vector<multiaddr> bootstrap = {};    ///< peers to start from, each with its /p2p
   std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k
   std::optional<byte_array<32>> swarm_key = {};
   store_limits store = {};

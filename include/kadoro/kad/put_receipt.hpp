@@ -17,8 +17,8 @@ struct replica {
 
   peer_id peer;
   state now = state::asked;
-  std::string why;                 ///< refused or unanswered: the cause, in words
-  std::optional<errc> refusal;     ///< refused: the cause, for programs
+  std::string why;              ///< refused or unanswered: the cause, in words
+  std::optional<errc> refusal;  ///< refused: the cause, for programs
 };
 
 /// What a put has done: who stored the record, who did not and why. A put is decided when its quorum is met or cannot

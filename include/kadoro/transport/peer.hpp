@@ -42,12 +42,12 @@ class peer {
   /// pushes out the last; hearsay goes to the end, and is ignored when there is no room.
   KADORO_DECL void add_address(multiaddr const& where, bool confirmed);
 
-  rtt_estimator rtt;                            ///< of the exchanges with this peer
-  peer_mode mode = peer_mode::unknown;          ///< as its last handshake said
-  std::uint32_t features = 0;                   ///< likewise
-  time_point last_heard{};                      ///< when the last authenticated datagram came in
-  time_point slow_since{};                      ///< when it last kept somebody waiting too long
-  std::uint32_t unanswered = 0;                 ///< requests in a row that got no answer
+  rtt_estimator rtt;                    ///< of the exchanges with this peer
+  peer_mode mode = peer_mode::unknown;  ///< as its last handshake said
+  std::uint32_t features = 0;           ///< likewise
+  time_point last_heard{};              ///< when the last authenticated datagram came in
+  time_point slow_since{};              ///< when it last kept somebody waiting too long
+  std::uint32_t unanswered = 0;         ///< requests in a row that got no answer
 
  private:
   friend class peer_book;

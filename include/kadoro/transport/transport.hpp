@@ -12,8 +12,8 @@ namespace kadoro::inline KADORO_ABI::transport {
 class handler {
  public:
   enum class reply {
-    send,   ///< send `answer` (a refusal is an answer whose `refusal` is set)
-    silence ///< send nothing
+    send,    ///< send `answer` (a refusal is an answer whose `refusal` is set)
+    silence  ///< send nothing
   };
 
   /// `answer` comes in empty but for its type and key; what does not fit into one message is cut by the transport and

@@ -47,9 +47,9 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   if (candidates_.size() == max_candidates) return;
   if (by && who->unanswered > 0) return;  // we know better than the one who suggests it
   key const id = key::of(who->id());
-  auto const at = std::lower_bound(candidates_.begin(), candidates_.end(), id, [this](auto const& c, key const& wanted) {
-    return target_key_.closer(c->id, wanted);
-  });
+  auto const at =
+      std::lower_bound(candidates_.begin(), candidates_.end(), id,
+                       [this](auto const& c, key const& wanted) { return target_key_.closer(c->id, wanted); });
   if (at != candidates_.end() && (*at)->id == id) return;
   if (!who->addresses().empty()) {
     auto const where = who->addresses().front().where.udp_endpoint();
@@ -73,8 +73,8 @@ KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
 }
 
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
-  auto busy = static_cast<std::size_t>(std::count_if(candidates_.begin(), candidates_.end(),
-                                                     [](auto const& c) { return c->now == state::asked; }));
+  auto busy = static_cast<std::size_t>(
+      std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
   std::size_t in_race = 0;
   for (auto const& c : candidates_) {
     if (in_race == width_ || busy >= parallel_) return;

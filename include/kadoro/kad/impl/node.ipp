@@ -2,8 +2,8 @@
 
 #include <cstdio>
 
-#include "kadoro/kad/node.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
+#include "kadoro/kad/node.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -65,8 +65,8 @@ KADORO_DECL std::string node::counters_text() const {
     if (c.dropped[i].count == 0) continue;
     std::string name(to_string(static_cast<transport::datagram::drop>(i)));
     std::replace(name.begin(), name.end(), ' ', '_');
-    text += " dropped_" + name + "=" + std::to_string(c.dropped[i].count) + "(last:" +
-            c.dropped[i].last_from.to_string() + ")";
+    text += " dropped_" + name + "=" + std::to_string(c.dropped[i].count) +
+            "(last:" + c.dropped[i].last_from.to_string() + ")";
   }
   return text;
 }

@@ -76,8 +76,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                transport::message& answer) override;
   KADORO_DECL void on_peer_confirmed(peer_ref const& who) override;
   KADORO_DECL void on_peer_lost(peer_ref const& who, error const& why) override;
-  KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request,
-                                   transport::message& answer);
+  KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void answer_records(transport::message const& request, transport::message& answer);
   KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
 
@@ -87,7 +86,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                               std::shared_ptr<put_receipt::state> state);
   KADORO_DECL static coro::task<void> store_replica(node_core& core, record const& what, std::size_t index,
                                                     std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
-                                                  bool last_round);
+                                                    bool last_round);
   KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew);
   KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
@@ -141,7 +140,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::size_t renewals_ = 0;    ///< jobs under way
   std::set<peer_id> checking_;  ///< peers that are being pinged
-  record_header last_held_;  ///< what a refusal shows
+  record_header last_held_;     ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};

@@ -16,8 +16,8 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
 KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& context, crypto::identity const& self,
                                                                node_options const& options) {
   if (options.replicas == 0 || options.replicas > options.table.k)
-    return fail(errc::invalid_argument, "replicas " + std::to_string(options.replicas) + ": must be 1 to " +
-                                            std::to_string(options.table.k));
+    return fail(errc::invalid_argument,
+                "replicas " + std::to_string(options.replicas) + ": must be 1 to " + std::to_string(options.table.k));
   std::shared_ptr<node_core> core(new node_core(context, self, options));
   for (multiaddr const& where : options.bootstrap) {
     auto const who = where.peer();

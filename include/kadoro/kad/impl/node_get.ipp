@@ -53,9 +53,8 @@ class node_core::get_collector final : public lookup::visitor {
     ++state_->answered;
     if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
     auto const closest = seek_->closest(core_.options_.replicas);
-    auto const heard = std::count_if(closest.begin(), closest.end(), [](lookup::candidate const* c) {
-      return c->now == lookup::state::answered;
-    });
+    auto const heard = std::count_if(closest.begin(), closest.end(),
+                                     [](lookup::candidate const* c) { return c->now == lookup::state::answered; });
     if (static_cast<std::size_t>(heard) < how_.quorum->needed(closest.size()) || best_.empty()) return false;
     decide();
     return true;
@@ -114,7 +113,7 @@ class node_core::get_collector final : public lookup::visitor {
   bytes_view key_;
   std::shared_ptr<get_result::state> state_;
   lookup const* seek_ = nullptr;
-  std::map<peer_id, found_record> best_;                                 // by publisher
+  std::map<peer_id, found_record> best_;                         // by publisher
   std::map<peer_id, std::map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
 };
 

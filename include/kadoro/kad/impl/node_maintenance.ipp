@@ -40,9 +40,9 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
   if (!core.settling_ && !core.closed_) core.jobs_.spawn(settle_in(core));
 
   errc code = core.closed_ ? errc::closed : seek.candidates().empty() ? errc::unreachable : errc::no_answer;
-  std::string why = core.closed_                   ? "join: this node was closed"
+  std::string why = core.closed_                ? "join: this node was closed"
                     : seek.candidates().empty() ? "join: no bootstrap address, and no peer is known"
-                                                   : "";
+                                                : "";
   bool answered = false;
   for (auto const& c : seek.candidates()) {
     answered = answered || c->now == lookup::state::answered;
@@ -194,8 +194,7 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   core.store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, core.context_.now());
 
   trace steps("renew", key, core.context_.now());
-  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
-              core.k(), steps);
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key, core.k(), steps);
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
   co_await seek_all(core, seek, nothing);

@@ -52,8 +52,9 @@ KADORO_DECL void node_core::publish(record const& what, put_options how) {
   p.put_at = now;
   p.busy = true;
   duration const half = what.lifetime_max / 2;
-  p.next_renewal = now + half - duration(static_cast<duration::rep>(context_.random().below(
-                                    static_cast<std::uint64_t>(half.count() / 10 + 1))));
+  p.next_renewal =
+      now + half -
+      duration(static_cast<duration::rep>(context_.random().below(static_cast<std::uint64_t>(half.count() / 10 + 1))));
   if (!tick_.armed() || p.next_renewal < tick_.due()) context_.arm(tick_, p.next_renewal);
 }
 
@@ -125,8 +126,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   put_guard const guard(core, what.key, state);
   coro::environment const environment = co_await coro::this_environment();
   silent_visitor nothing;
-  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key,
-              core.k(), state->steps);
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
+              state->steps);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, nothing);
 
@@ -146,8 +147,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
       state->replicas.push_back(std::move(r));
     }
     if (state->replicas.empty())
-      state->failure = error(errc::unreachable,
-                             "no peer is known; the record is kept here and pushed as soon as one appears");
+      state->failure =
+          error(errc::unreachable, "no peer is known; the record is kept here and pushed as soon as one appears");
   }
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
@@ -155,8 +156,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   for (int round = 0; round < 2 && !set.empty(); ++round) {
     coro::scope stores(core.context_, environment.cancel());
     stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
-    for (std::size_t i = 0; i < set.size(); ++i)
-      stores.spawn(store_replica(core, what, i, state, newer, round == 1));
+    for (std::size_t i = 0; i < set.size(); ++i) stores.spawn(store_replica(core, what, i, state, newer, round == 1));
     co_await stores.join();
     if (newer < what.sequence || environment.cancel().requested()) break;
     core.sequences_.adopt(newer);
@@ -183,8 +183,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
 
 /// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.
 KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record const& what, std::size_t index,
-                                                      std::shared_ptr<put_receipt::state> state,
-                                                      std::uint64_t& newer, bool last_round) {
+                                                      std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
+                                                      bool last_round) {
   peer_ref const to = core.book_.intern(state->replicas[index].peer);
   store_answer answer = co_await store_at(core, what, to, false);
   if (answer.newer >= what.sequence && !last_round) {

@@ -23,7 +23,8 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       break;
     case message_type::put_value:
     case message_type::replicate: accept_record(from, request, answer); break;
-    case message_type::renew: answer.refusal = store_.renew(request.key, from->id(), request.sequence, context_.now());
+    case message_type::renew:
+      answer.refusal = store_.renew(request.key, from->id(), request.sequence, context_.now());
       break;
     default: answer.refusal = errc::refused_unsupported;
   }

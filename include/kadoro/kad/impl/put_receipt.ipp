@@ -12,8 +12,8 @@ KADORO_DECL coro::task<result<void>> put_receipt::settled() const {
 }
 
 KADORO_DECL std::size_t put_receipt::count(replica::state s) const noexcept {
-  return static_cast<std::size_t>(std::count_if(state_->replicas.begin(), state_->replicas.end(),
-                                                [s](replica const& r) { return r.now == s; }));
+  return static_cast<std::size_t>(
+      std::count_if(state_->replicas.begin(), state_->replicas.end(), [s](replica const& r) { return r.now == s; }));
 }
 
 KADORO_DECL std::string put_receipt::explain() const {

@@ -10,23 +10,23 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 /// Why a datagram, or what was in it, was dropped. Every drop has a reason, every reason a counter.
 enum class drop : std::uint8_t {
-  unknown_type,         ///< empty, or its first byte is none of ours
-  wrong_size,           ///< shorter than its kind, or a first flight that is not padded
-  wrong_version,        ///< a protocol version that we do not speak
-  wrong_mac,            ///< another swarm key, or none: a stranger; gets no answer
-  rate_limited,         ///< too many first flights from that range, or at all
-  replayed,             ///< a first flight that was seen before, from elsewhere or too late
-  other_identity,       ///< meant for an identity that does not live here; answered with "I am X"
-  wrong_identity,       ///< the peer id inside does not belong to the static key
-  not_authentic,        ///< the decryption failed: forged, corrupted, or of an older session
-  unknown_session,      ///< no session with that index: we restarted, or it ended
-  duplicate,            ///< a counter that was seen before
-  malformed,            ///< authentic, but what it carries does not parse
-  unexpected,           ///< an answer that nobody waits for (any more)
-  write_in_first_flight,///< only reads may ride there, the rest can be replayed
-  over_amplification,   ///< would have sent more than three times what came in to an address not validated
-  sessions_full,        ///< the table of sessions is full
-  count_                ///< how many reasons there are
+  unknown_type,           ///< empty, or its first byte is none of ours
+  wrong_size,             ///< shorter than its kind, or a first flight that is not padded
+  wrong_version,          ///< a protocol version that we do not speak
+  wrong_mac,              ///< another swarm key, or none: a stranger; gets no answer
+  rate_limited,           ///< too many first flights from that range, or at all
+  replayed,               ///< a first flight that was seen before, from elsewhere or too late
+  other_identity,         ///< meant for an identity that does not live here; answered with "I am X"
+  wrong_identity,         ///< the peer id inside does not belong to the static key
+  not_authentic,          ///< the decryption failed: forged, corrupted, or of an older session
+  unknown_session,        ///< no session with that index: we restarted, or it ended
+  duplicate,              ///< a counter that was seen before
+  malformed,              ///< authentic, but what it carries does not parse
+  unexpected,             ///< an answer that nobody waits for (any more)
+  write_in_first_flight,  ///< only reads may ride there, the rest can be replayed
+  over_amplification,     ///< would have sent more than three times what came in to an address not validated
+  sessions_full,          ///< the table of sessions is full
+  count_                  ///< how many reasons there are
 };
 
 KADORO_DECL std::string_view to_string(drop why) noexcept;

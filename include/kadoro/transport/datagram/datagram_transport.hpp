@@ -44,8 +44,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
 
   /// Binds the port. Errors: those of `io::context::open_udp`. `context` and `book` must outlive the transport.
   KADORO_DECL static result<std::unique_ptr<datagram_transport>> open(io::context& context, peer_book& book,
-                                                                      crypto::identity const& self,
-                                                                      options const& how);
+                                                                      crypto::identity const& self, options const& how);
   KADORO_DECL ~datagram_transport() override;
 
   KADORO_DECL coro::task<result<message>> request(peer_ref to, message const& what) override;

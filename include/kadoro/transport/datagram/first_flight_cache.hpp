@@ -64,8 +64,8 @@ class first_flight_cache {
   }
 
   std::map<ephemeral_key, entry> entries_;
-  std::deque<ephemeral_key> order_;     // oldest first
-  std::size_t answered_ = 0;  // how many at the end of `order_` still have their answer
+  std::deque<ephemeral_key> order_;  // oldest first
+  std::size_t answered_ = 0;         // how many at the end of `order_` still have their answer
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -14,10 +14,10 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 inline constexpr std::uint8_t protocol_version = 1;
 
 enum class packet_type : std::uint8_t {
-  first_flight = 1,  ///< Noise IK message 1 with a read request inside, padded to `first_flight_bytes`
-  answer = 2,        ///< Noise IK message 2 with the answer inside, always shorter than a first flight
-  sealed = 3,        ///< a frame under the keys of a session
-  other_identity = 4 ///< "I am X": the first flight was meant for an identity that does not live here
+  first_flight = 1,   ///< Noise IK message 1 with a read request inside, padded to `first_flight_bytes`
+  answer = 2,         ///< Noise IK message 2 with the answer inside, always shorter than a first flight
+  sealed = 3,         ///< a frame under the keys of a session
+  other_identity = 4  ///< "I am X": the first flight was meant for an identity that does not live here
 };
 
 inline constexpr std::size_t max_packet_bytes = 1200;
@@ -68,8 +68,8 @@ enum class frame_kind : std::uint8_t {
 /// The plaintext of a sealed packet, and of the request and the answer inside a handshake.
 struct frame {
   frame_kind kind = frame_kind::confirm;
-  std::uint32_t id = 0;            ///< chosen by the requester, repeated in the answer
-  std::uint8_t transmission = 0;   ///< 0 for the first; repeated in the answer, so that every RTT sample is exact
+  std::uint32_t id = 0;           ///< chosen by the requester, repeated in the answer
+  std::uint8_t transmission = 0;  ///< 0 for the first; repeated in the answer, so that every RTT sample is exact
   bytes_view message;
 };
 

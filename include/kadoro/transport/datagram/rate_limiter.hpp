@@ -53,8 +53,8 @@ class rate_limiter {
 
  private:
   void forget_idle(time_point now) {
-    duration const full = std::chrono::duration_cast<duration>(
-        std::chrono::duration<double>(range_burst_ / range_per_second_));
+    duration const full =
+        std::chrono::duration_cast<duration>(std::chrono::duration<double>(range_burst_ / range_per_second_));
     std::erase_if(ranges_, [now, full](auto const& entry) { return now - entry.second.last() > full; });
   }
 

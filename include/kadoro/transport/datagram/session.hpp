@@ -17,9 +17,9 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 /// times what came in is sent on it.
 struct session {
   static constexpr duration unconfirmed_life = std::chrono::seconds(10);
-  static constexpr duration idle_before_redial = std::chrono::minutes(5);  ///< then we no longer send on it
+  static constexpr duration idle_before_redial = std::chrono::minutes(5);    ///< then we no longer send on it
   static constexpr duration idle_before_eviction = std::chrono::minutes(1);  ///< by a stranger, from a full table
-  static constexpr duration idle_life = std::chrono::minutes(10);          ///< then it is forgotten
+  static constexpr duration idle_life = std::chrono::minutes(10);            ///< then it is forgotten
   static constexpr std::uint64_t amplification = 3;
 
   std::uint32_t local_index = 0;   ///< what the peer addresses it by

@@ -7,8 +7,8 @@
 namespace kadoro::inline KADORO_ABI::transport {
 
 KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
-  auto const known = std::find_if(addresses_.begin(), addresses_.end(),
-                                  [&where](address const& a) { return a.where == where; });
+  auto const known =
+      std::find_if(addresses_.begin(), addresses_.end(), [&where](address const& a) { return a.where == where; });
   if (known != addresses_.end()) {
     if (!confirmed) return;
     known->confirmed = true;

@@ -12,10 +12,10 @@ namespace detail {
 inline constexpr std::size_t cursor_field_bytes = 7;  // a two-byte tag and a 32-bit varint
 
 /// Why a peer refused, as a number that never changes: its place in this list, counted from 1.
-inline constexpr errc refusals[] = {errc::refused,           errc::refused_client_mode, errc::refused_stale,
-                                    errc::refused_publisher, errc::refused_signature,   errc::refused_full,
-                                    errc::refused_too_large, errc::refused_rate,        errc::refused_unknown,
-                                    errc::refused_unsupported};
+inline constexpr errc refusals[] = {
+    errc::refused,           errc::refused_client_mode, errc::refused_stale,     errc::refused_publisher,
+    errc::refused_signature, errc::refused_full,        errc::refused_too_large, errc::refused_rate,
+    errc::refused_unknown,   errc::refused_unsupported};
 
 inline std::uint32_t refusal_number(std::optional<errc> why) noexcept {
   if (!why) return 0;

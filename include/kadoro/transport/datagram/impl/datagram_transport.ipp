@@ -133,7 +133,7 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
     for (auto& [id, l] : links_) end_dial(*l, {});
   }
   auto const drained = co_await drained_.wait();
-  static_cast<void>(drained);  // a cancelled close has said its goodbyes too
+  static_cast<void>(drained);                               // a cancelled close has said its goodbyes too
   auto const turn = co_await coro::sleep_for(duration(1));  // one loop turn, in which the goodbyes are flushed
   static_cast<void>(turn);
 }
@@ -299,8 +299,7 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   payload[4] = static_cast<std::uint8_t>(options_.mode);
   std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
   std::size_t const room = payload.size() - first_flight_prefix_bytes;
-  bool const rides =
-      carried != nullptr && carried->read_only && frame_header_bytes + carried->encoded.size() <= room;
+  bool const rides = carried != nullptr && carried->read_only && frame_header_bytes + carried->encoded.size() <= room;
   if (rides) {
     frame f;
     f.kind = frame_kind::request;
@@ -419,9 +418,8 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
                                     false, prologue, self_.x25519(), nullptr, keys_.psk(), context_.random());
   byte_array<first_flight_payload_bytes> payload{};
-  auto const read = handshake.read(in.data.subspan(first_flight_header_bytes, first_flight_bytes -
-                                                                                  first_flight_header_bytes - mac_bytes),
-                                   payload);
+  auto const read = handshake.read(
+      in.data.subspan(first_flight_header_bytes, first_flight_bytes - first_flight_header_bytes - mac_bytes), payload);
   if (!read) return say_who_we_are(in);
 
   byte_array<32> claimed{};
@@ -595,8 +593,7 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
       link& l = link_of(from);
       error const why(errc::closed, from->id().to_string() + " left");
       while (!l.sessions.empty()) close_session(*l.sessions.back());
-      while (l.in_flight.linked())
-        complete(static_cast<pending::place&>(*l.in_flight.next()).owner, fail(why));
+      while (l.in_flight.linked()) complete(static_cast<pending::place&>(*l.in_flight.next()).owner, fail(why));
       drop_link_if_idle(l);
       if (handler_ != nullptr) handler_->on_peer_lost(from, why);
       return;
