@@ -94,7 +94,7 @@ class holder_book {
 
   /// Listed and withdrawn ones.
   entry_map& entries() noexcept { return entries_; }
-  entry* find(peer_id const& who) noexcept;
+  KADORO_DECL entry* find(peer_id const& who) noexcept;
   /// Whether somebody is listed for `shard`, this node counted.
   KADORO_DECL bool known(std::uint32_t shard) const noexcept;
 
