@@ -128,9 +128,6 @@ KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
     auto const progress = co_await progress_.wait();
     if (!progress) break;
   }
-  // Whoever never answered us anything, and did not now, is hearsay: the next lookup does not wait for it again.
-  for (auto const& c : candidates_)
-    if (c->now == state::slow && !c->peer->rtt.known()) ++c->peer->unanswered;
   asks.request_cancel();
   co_await asks.join();
 }

@@ -71,6 +71,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::optional<error> begin(pending& p);
   KADORO_DECL std::optional<error> await_session(link& l, pending& p);
   KADORO_DECL bool send_on(session& s, link& l, pending& p);
+  KADORO_DECL time_point next_look(time_point begun, duration timeout) const;
   KADORO_DECL void on_silence(pending& p);
   KADORO_DECL void complete(pending& p, result<message> outcome);
   KADORO_DECL void send_waiting(session& s, link& l);

@@ -211,8 +211,14 @@ KADORO_DECL bool datagram_transport::send_on(session& s, link& l, pending& p) {
   ++p.on_session;
   p.timeout = p.on_session == 1 ? l.who->rtt.timeout() : 2 * p.timeout;
   p.where.link_before(l.in_flight);
-  context_.arm(p.silence, context_.now() + p.timeout);
+  context_.arm(p.silence, next_look(p.begun, p.timeout));
   return true;
+}
+
+/// When to look again after a transmission: after `timeout`, but not after the patience with the whole has run out.
+KADORO_DECL time_point datagram_transport::next_look(time_point begun, duration timeout) const {
+  time_point const now = context_.now();
+  return std::min(now + timeout, std::max(begun + options_.patience, now + rtt_estimator::min_timeout));
 }
 
 KADORO_DECL void datagram_transport::send_waiting(session& s, link& l) {
@@ -338,7 +344,7 @@ KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
   for (io::endpoint const& to : d.targets) port_->send(to, d.packet);
   ++d.transmissions;
   ++counts_.first_flights_sent;
-  context_.arm(d, context_.now() + d.timeout);
+  context_.arm(d, next_look(d.begun, d.timeout));
   d.timeout *= 2;
 }
 
