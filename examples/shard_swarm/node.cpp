@@ -90,7 +90,6 @@ class shard_node final : private directory::directory_observer {
     for (;;) {
       auto const joined = co_await n.self_.node().join();
       if (joined) {
-        n.joined_ = true;
         n.self_.events().write("joined", {{"servers", n.self_.node().servers()}});
         co_return;
       }
@@ -133,7 +132,7 @@ class shard_node final : private directory::directory_observer {
   bool announced() {
     std::size_t const replicas = self_.node().replicas();
     // Before this node has looked around it does not know how many servers there are: then all replicas are expected.
-    std::size_t const population = joined_ ? std::min(replicas, self_.node().servers()) : replicas;
+    std::size_t const population = self_.node().settled() ? std::min(replicas, self_.node().servers()) : replicas;
     std::size_t const needed = kad::quorum::majority().needed(population);
     std::size_t const stored = shards_->stored_by().size();
     if (stored < needed) return false;
@@ -225,7 +224,6 @@ class shard_node final : private directory::directory_observer {
   std::unique_ptr<directory::swarm_directory> shards_;
   coro::event complete_;
   coro::event changed_;
-  bool joined_ = false;
   std::string stored_on_;
   std::string last_error_;
   coro::scope work_;

@@ -85,6 +85,9 @@ class node {
   KADORO_DECL peer_ref peer_of(peer_id const& id);
   /// Servers known and not proven dead, this node not counted.
   KADORO_DECL std::size_t servers() const noexcept;
+  /// Whether this node has looked around since it joined until nobody new was found: before, `servers()` is no measure
+  /// of the swarm.
+  KADORO_DECL bool settled() const noexcept;
   /// What the transport has counted, one `name=value` a word.
   KADORO_DECL std::string counters_text() const;
 

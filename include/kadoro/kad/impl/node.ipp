@@ -54,6 +54,8 @@ KADORO_DECL std::size_t node::servers() const noexcept {
   return n;
 }
 
+KADORO_DECL bool node::settled() const noexcept { return core_->settled(); }
+
 KADORO_DECL std::string node::counters_text() const {
   auto const& c = core_->transport_->counts();
   std::string text = "sessions=" + std::to_string(core_->transport_->sessions()) +

@@ -33,6 +33,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   /// Closes, and holds on to the core until that is done.
   KADORO_DECL static coro::task<void> close_and_release(std::shared_ptr<node_core> core);
   bool closed() const noexcept { return closed_; }
+  bool settled() const noexcept { return settled_; }
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
 
   std::size_t k() const noexcept { return options_.table.k; }
@@ -115,6 +116,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     coro::event done;
   };
   KADORO_DECL static coro::task<void> join_job(node_core& core, std::shared_ptr<join_state> state);
+  KADORO_DECL void start_settling();
   KADORO_DECL static coro::task<void> settle_in(node_core& core);
   KADORO_DECL static coro::task<void> seek_all(node_core& core, lookup& seek, lookup::visitor& sees);
   KADORO_DECL void check(peer_ref const& who);
@@ -136,6 +138,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
   bool closed_ = false;
   bool settling_ = false;
+  bool settled_ = false;
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::size_t renewals_ = 0;    ///< jobs under way

@@ -10,15 +10,19 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 // ---- joining --------------------------------------------------------------------------------------------------------
 
 /// Looks for this node's own id until a round brings nobody new: whoever starts at the same moment is found too.
+KADORO_DECL void node_core::start_settling() {
+  if (!settling_ && !closed_) settling_ = jobs_.spawn(settle_in(*this));
+}
+
 KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
   static constexpr int max_rounds = 4;
-  core.settling_ = true;
   for (int round = 0; round < max_rounds && !core.closed_; ++round) {
     std::size_t const before = core.table_.size();
     co_await find_job(core, to_bytes(core.id_.bytes()));
     if (core.table_.size() == before) break;
   }
   core.settling_ = false;
+  core.settled_ = true;
 }
 
 KADORO_DECL coro::task<result<void>> node_core::join() {
@@ -37,7 +41,7 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
   co_await seek_all(core, seek, nothing);
-  if (!core.settling_ && !core.closed_) core.jobs_.spawn(settle_in(core));
+  core.start_settling();
 
   errc code = core.closed_ ? errc::closed : seek.candidates().empty() ? errc::unreachable : errc::no_answer;
   std::string why = core.closed_                ? "join: this node was closed"
@@ -101,7 +105,7 @@ KADORO_DECL void node_core::probe(time_point now) {
     if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
   });
   for (peer_ref const& p : missing) check(p);
-  if (table_.size() < 3 && table_.size() + seeds_.size() > 0 && !settling_) jobs_.spawn(settle_in(*this));
+  if (table_.size() < 3 && table_.size() + seeds_.size() > 0 ) start_settling();
 }
 
 /// Runs a lookup. It does not wait for peers that are slow; whether they are dead is found out behind it.
