@@ -2,10 +2,6 @@
 
 add_library(kadoro_dev INTERFACE)
 target_compile_options(kadoro_dev INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # False alarms of g++ 12's optimiser: string + string (its bug 105651), and a list node on the stack that unlinks itself.
-  target_compile_options(kadoro_dev INTERFACE -Wno-restrict -Wno-dangling-pointer)
-endif()
 if(KADORO_WERROR)
   target_compile_options(kadoro_dev INTERFACE -Werror)
 endif()

@@ -136,9 +136,9 @@ class shard_node final : private directory::directory_observer {
     std::size_t const needed = kad::quorum::majority().needed(population);
     std::size_t const stored = shards_->stored_by().size();
     if (stored < needed) return false;
-    note_receipt("stored on " + std::to_string(stored) + " of " + std::to_string(needed) + " needed");
     self_.events().write(
         "announced", {{"r", population}, {"stored", stored}, {"needed", needed}, {"degraded", population < replicas}});
+    note_receipt("announced: stored on " + std::to_string(stored) + " of " + std::to_string(needed) + " needed");
     return true;
   }
 

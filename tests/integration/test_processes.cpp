@@ -58,6 +58,7 @@ TEST_CASE("processes: an early node waits, says why, and finds the other without
   program late(folder, node(address, "1", {"--events", folder.file("late")}));
   CHECK(early.prints("[SWARM] complete"));
   CHECK(late.prints("[SWARM] complete"));
+  CHECK(late.prints("announced: stored on "));
   late.signal(SIGTERM);
   CHECK(late.exit_code() == 0);
   CHECK(early.prints("[SWARM] lost shard 1"));

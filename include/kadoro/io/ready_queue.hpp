@@ -17,9 +17,8 @@ class ready_queue {
 
   /// Runs what is in the queue now. A node may post, unlink or destroy any other meanwhile.
   void run_pass() {
-    coro::list_node end;  // a mark in the queue itself: it leaves with this scope, also by an exception
-    end.link_before(nodes_);
-    while (nodes_.next() != &end) {
+    pass const this_one(*this);
+    while (nodes_.next() != &end_) {
       auto& node = static_cast<coro::ready_node&>(*nodes_.next());
       node.unlink();
       node.run();
@@ -37,7 +36,20 @@ class ready_queue {
   ~ready_queue() { clear(); }
 
  private:
+  /// Marks the end of a pass in the queue itself. The mark leaves with the pass, also by an exception.
+  class pass {
+   public:
+    explicit pass(ready_queue& of) noexcept : queue_(of) { queue_.end_.link_before(queue_.nodes_); }
+    pass(pass const&) = delete;
+    pass& operator=(pass const&) = delete;
+    ~pass() { queue_.end_.unlink(); }
+
+   private:
+    ready_queue& queue_;
+  };
+
   coro::list_node nodes_;
+  coro::list_node end_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io

@@ -105,7 +105,7 @@ KADORO_DECL void node_core::probe(time_point now) {
     if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
   });
   for (peer_ref const& p : missing) check(p);
-  if (table_.size() < 3 && table_.size() + seeds_.size() > 0 ) start_settling();
+  if (table_.size() < 3 && table_.size() + seeds_.size() > 0) start_settling();
 }
 
 /// Runs a lookup. It does not wait for peers that are slow; whether they are dead is found out behind it.
