@@ -103,7 +103,10 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
 }
 
 result<void> member::introduce(member_settings const& settings) {
-  std::string const address = node_->addresses().front().to_string();
+  auto const addresses = node_->addresses();
+  if (addresses.empty())
+    return fail(errc::unreachable, settings.listen + ": this machine has no address of that family");
+  std::string const address = addresses.front().to_string();
   std::string_view const mode = directory::to_string(node_->mode());
   std::string_view const backend = node_->context().backend();
   say(address);

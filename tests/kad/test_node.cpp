@@ -421,3 +421,60 @@ TEST_CASE("node: destroying an open node is safe") {
   swarm.world.run_for(10s);
   CHECK(ended);
 }
+
+TEST_CASE("node: an older put that is still under way does not undo what the same node says later") {
+  for (bool const withdrawn : {true, false}) {
+    simulated_swarm swarm(21);
+    for (int i = 0; i < 5; ++i) swarm.add();
+    swarm.join_all();
+    // Puts to one replica are lost for a while: the first is still being sent when the second comes.
+    bool cut = true;
+    swarm.world.set_filter([&cut](io::endpoint const& from, io::endpoint const& to, bytes&) {
+      return !cut || from != simulated_swarm::address(2) || to != simulated_swarm::address(4);
+    });
+    CHECK(swarm.put(1, "key", "old", lasting(1min)).ok());
+    if (withdrawn)
+      CHECK(swarm.withdraw(1, "key", lasting(1min)).ok());
+    else
+      CHECK(swarm.put(1, "key", "new", lasting(1min)).ok());
+    cut = false;
+    swarm.world.run_for(10s);
+    for (std::size_t i = 0; i < 5; ++i) {
+      auto const got = swarm.get(i, "key", from_majority());
+      CHECK(got.found() == !withdrawn);
+      for (auto const& r : got.records()) CHECK(as_text(r.value.value) == "new");
+    }
+  }
+}
+
+TEST_CASE("node: a tombstone outlives the record that it withdraws") {
+  simulated_swarm swarm(22);
+  for (int i = 0; i < 4; ++i) swarm.add();
+  swarm.join_all();
+  CHECK(swarm.put(1, "key", "value", lasting(2h, quorum::all())).ok());
+  swarm.hosts[3]->set_online(false);  // it keeps its copy
+  swarm.hosts[1]->run(swarm.nodes[1]->withdraw(as_bytes("key"), lasting(1min)));
+  swarm.hosts[3]->set_online(true);
+  swarm.world.run_for(30min);
+  CHECK(swarm.get(0, "key", from_majority()).outcome() == get_outcome::not_found);
+}
+
+TEST_CASE("node: one outage makes a contact a suspect, however many requests it swallowed") {
+  simulated_swarm swarm(23);
+  for (int i = 0; i < 3; ++i) swarm.add();
+  swarm.join_all();
+  swarm.hosts[2]->set_online(false);
+  auto const gone = swarm.nodes[1]->peer_of(swarm.nodes[2]->id());
+  for (int i = 0; i < 5; ++i)
+    swarm.hosts[1]->spawn([](node& n, peer_ref to) -> coro::task<void> {
+      auto const answer = co_await n.ping(std::move(to));
+      CHECK_FALSE(answer.has_value());
+    }(*swarm.nodes[1], gone));
+  swarm.world.run_for(3500ms);
+  CHECK(gone->unanswered == 1);
+  CHECK(swarm.nodes[1]->table().contains(gone));
+  CHECK(swarm.nodes[1]->servers() == 1);
+  swarm.hosts[2]->set_online(true);
+  swarm.world.run_for(20s);
+  CHECK(swarm.nodes[1]->servers() == 2);
+}

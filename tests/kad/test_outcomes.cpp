@@ -54,6 +54,7 @@ TEST_CASE("get result: the sentences say how many and who") {
   auto found = a_get(get_outcome::found);
   found->answered = 2;
   found->needed = 2;
+  found->heard = 2;
   found_record r;
   r.holders = 3;
   found->records.push_back(r);
@@ -65,7 +66,11 @@ TEST_CASE("get result: the sentences say how many and who") {
         "found: 2 publishers, 3 holders; 2 peers answered (unconfirmed: a newer sequence may exist)");
   auto one = a_get(get_outcome::not_found);
   one->answered = 1;
+  one->heard = 1;
   CHECK(get_result(one).explain() == "not announced yet: 1 peer asked, none holds it");
+  one->heard = 0;
+  CHECK(get_result(one).explain() ==
+        "not announced yet: 1 peer asked, none holds it (unconfirmed: too few of the closest answered)");
   one->withdrawn.push_back(r);
   CHECK(get_result(one).explain() == "withdrawn by its publisher; 1 peer asked");
   auto bad = a_get(get_outcome::only_invalid);

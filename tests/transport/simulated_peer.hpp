@@ -48,10 +48,11 @@ struct simulated_peer final : kadoro::transport::handler {
     if (silent) return reply::silence;
     answer.key = request.key;
     answer.contacts = contacts;
-    answer.contacts_cursor = request.contacts_cursor;
-    if (request.contacts_cursor > 0)
+    if (request.contacts_cursor > 0) {
+      answer.contacts_cursor = request.contacts_cursor - 1;
       answer.contacts.erase(answer.contacts.begin(),
-                            answer.contacts.begin() + static_cast<std::ptrdiff_t>(request.contacts_cursor));
+                            answer.contacts.begin() + static_cast<std::ptrdiff_t>(answer.contacts_cursor));
+    }
     if (refusing) answer.refusal = *refusing;
     return reply::send;
   }

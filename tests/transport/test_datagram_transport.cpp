@@ -516,3 +516,90 @@ TEST_CASE("datagram: a member that floods with first flights keeps nobody out, a
   honest.close();
   b.close();
 }
+
+TEST_CASE("datagram: the identity may live at another of its addresses, however often one denies it") {
+  io::sim::world world(20);
+  world.set_link(delay_of(100ms));
+  simulated_peer a(world.add_host(address_of(1)));
+  simulated_peer wrong(world.add_host(address_of(2)));
+  simulated_peer right(world.add_host(address_of(3)));
+  world.set_link(address_of(1), address_of(3), delay_of(700ms));
+  auto const who = a.knows(right);
+  who->add_address(multiaddr::datagram(wrong.transport->local(), std::nullopt), false);
+  auto const answer = a.ask(who, message_type::ping);
+  CHECK(answer.has_value());
+  CHECK(wrong.transport->counts().of(drop::other_identity) > 0);
+  a.close();
+  wrong.close();
+  right.close();
+}
+
+TEST_CASE("datagram: a range that is refused costs the others nothing") {
+  datagram::rate_limiter limits(128, 512, 2000, 4000);
+  time_point now(1s);
+  int served = 0;
+  for (int i = 0; i < 60000; ++i) {  // ten seconds: one range sends 5,900 a second, others 100
+    now += 1s / 6000;
+    if (i % 60 != 0)
+      static_cast<void>(limits.take(7, now));
+    else
+      served += limits.take(1000 + static_cast<std::uint64_t>(i), now) ? 1 : 0;
+  }
+  CHECK(served == 1000);
+}
+
+TEST_CASE("datagram: pages go on past a full one and past publishers that share a place") {
+  std::vector<bytes> ids;
+  message answer;
+  answer.type = message_type::get_value;
+  bytes const value(600, 1);
+  bytes const signature(64, 2);
+  for (int i = 0; i < 4; ++i) {  // three that share the last four bytes, then one behind them
+    bytes id(38, static_cast<std::uint8_t>(i));
+    for (std::size_t b = 34; b < 38; ++b) id[b] = i < 3 ? 5 : 9;
+    ids.push_back(id);
+  }
+  for (bytes const& id : ids) {
+    wire::record r;
+    r.value = value;
+    r.publisher = id;
+    r.sequence = 1;
+    r.signature = signature;
+    answer.records.push_back(r);
+  }
+  std::uint32_t cursor = 0;
+  bool last_seen = false;
+  for (int page = 0; page < 5; ++page) {
+    message one = answer;
+    one.records_cursor = cursor;
+    std::erase_if(one.records, [cursor](wire::record const& r) { return cursor_of(r.publisher) < cursor; });
+    bytes out(datagram::max_message_bytes);
+    auto const size = datagram::encode_answer(one, out);
+    REQUIRE(size.has_value());
+    auto const read = wire::decode(bytes_view(out).first(*size)).value();
+    for (wire::record const& r : read.records) last_seen = last_seen || equal(r.publisher, ids[3]);
+    if (read.records_cursor == 0) break;
+    CHECK(read.records_cursor > cursor);
+    cursor = read.records_cursor;
+  }
+  CHECK(last_seen);
+
+  peer_book book;  // records fill the page: the contacts are behind it, not lost
+  message full;
+  full.type = message_type::get_value;
+  bytes const large(850, 1);
+  wire::record r = answer.records[0];
+  r.value = large;
+  full.records.push_back(r);
+  byte_array<32> key{};
+  key[0] = 9;
+  auto const who = book.intern(peer_id::of_ed25519(key));
+  who->add_address(multiaddr::datagram(address_of(9), std::nullopt), true);
+  full.contacts.push_back(who);
+  bytes out(datagram::max_message_bytes);
+  auto const size = datagram::encode_answer(full, out);
+  REQUIRE(size.has_value());
+  auto const read = wire::decode(bytes_view(out).first(*size)).value();
+  CHECK(read.records.size() == 1);
+  if (read.closer.empty()) CHECK(read.contacts_cursor == 1);
+}

@@ -26,7 +26,7 @@ KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept;
 /// One publisher's record, as the answers had it.
 struct found_record {
   record value;
-  duration remaining{};     ///< of its life, by the most generous honest holder
+  duration remaining{};     ///< of its life when the get was decided, by the most generous holder
   std::size_t holders = 0;  ///< how many of those asked hold this sequence, this node included
 };
 
@@ -42,7 +42,8 @@ class get_result {
     std::size_t answered = 0;
     std::size_t refused = 0;
     std::size_t unanswered = 0;
-    std::size_t needed = 1;
+    std::size_t heard = 0;    ///< of the r closest
+    std::size_t needed = 1;   ///< of the r closest
     bool closed = false;      ///< the node closed before there was an answer
     std::size_t invalid = 0;  ///< copies that expired or did not verify
     std::string cause;        ///< of a refusal or a failure: who, and why
@@ -61,8 +62,8 @@ class get_result {
   std::vector<found_record> const& withdrawn() const noexcept { return state_->withdrawn; }
 
   std::size_t answered() const noexcept { return state_->answered; }  ///< peers that answered, not counting this node
-  /// Fewer answers than a majority would need: an older sequence is possible.
-  bool unconfirmed() const noexcept { return state_->answered < state_->needed; }
+  /// Fewer of the r closest have answered than the quorum (else a majority) needs: a newer sequence is possible.
+  bool unconfirmed() const noexcept { return state_->heard < state_->needed; }
   trace const& steps() const noexcept { return state_->steps; }
 
   /// One sentence that tells the true cause.

@@ -47,6 +47,7 @@ class peer {
   std::uint32_t features = 0;           ///< likewise
   time_point last_heard{};              ///< when the last authenticated datagram came in
   time_point slow_since{};              ///< when it last kept somebody waiting too long
+  time_point lost_at{};                 ///< when a whole schedule had gone unanswered last
   std::uint32_t unanswered = 0;         ///< requests in a row that got no answer
 
  private:

@@ -29,7 +29,8 @@ KADORO_DECL std::string get_result::explain() const {
     }
     case get_outcome::not_found:
       if (!state_->withdrawn.empty()) return "withdrawn by its publisher; " + peers(answered()) + " asked";
-      return "not announced yet: " + peers(answered()) + " asked, none holds it";
+      return "not announced yet: " + peers(answered()) + " asked, none holds it" +
+             (unconfirmed() ? " (unconfirmed: too few of the closest answered)" : "");
     case get_outcome::nobody_to_ask:
       return "nobody to ask: this node knows no peer; give it a bootstrap address, or wait until one can be reached";
     case get_outcome::refused: return "refused: " + state_->cause;

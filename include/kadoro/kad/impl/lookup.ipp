@@ -44,8 +44,7 @@ KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> see
 }
 
 KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
-  if (candidates_.size() == max_candidates) return;
-  if (by && who->unanswered > 0) return;  // we know better than the one who suggests it
+  if (by && (who->unanswered > 0 || who->addresses().empty())) return;  // we know better, or nobody can ask it
   key const id = key::of(who->id());
   auto const at =
       std::lower_bound(candidates_.begin(), candidates_.end(), id,
@@ -54,6 +53,13 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   if (!who->addresses().empty()) {
     auto const where = who->addresses().front().where.udp_endpoint();
     if (where && !where->is_private() && ++per_range_[where->range()] > max_per_range) return;
+  }
+  if (candidates_.size() == max_candidates) {  // the farthest gives way, if nobody has asked it yet
+    if (at == candidates_.end() || candidates_.back()->now != state::fresh) return;
+    auto const place = at - candidates_.begin();
+    candidates_.pop_back();
+    candidates_.insert(candidates_.begin() + place, std::make_unique<candidate>(*this, who, by));
+    return;
   }
   candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
 }
@@ -154,12 +160,15 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       l.progress_.set();
       co_return;
     }
-    contacts += answer->contacts.size();
     records += answer->records.size();
-    for (peer_ref const& contact : answer->contacts) l.add(contact, c.peer);
+    for (peer_ref const& contact : answer->contacts)
+      if (++contacts <= max_suggestions) l.add(contact, c.peer);
+    if (c.now == state::asked && c.peer->rtt.known())  // each page is a request of its own
+      l.scheduler_.arm(c, l.scheduler_.now() + c.peer->rtt.timeout());
     if (sees.on_answer(c, *answer)) l.enough_ = true;
     bool const more_records = answer->records_cursor > request.records_cursor;
-    bool const more_contacts = !l.enough_ && answer->contacts_cursor > request.contacts_cursor;
+    bool const more_contacts =
+        !l.enough_ && contacts < max_suggestions && answer->contacts_cursor > request.contacts_cursor;
     if (!more_records && !more_contacts) break;
     request.records_cursor = more_records ? answer->records_cursor : ~std::uint32_t{0};
     request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;

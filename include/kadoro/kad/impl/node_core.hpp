@@ -93,6 +93,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
+  KADORO_DECL bool superseded(bytes_view key, put_receipt::state const& by) const;
   KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
 
   // impl/node_get.ipp
@@ -137,13 +138,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void verify_idle();
 
   bool closed_ = false;
+  coro::event nothing_left_;
   bool settling_ = false;
   bool settled_ = false;
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
-  std::size_t renewals_ = 0;    ///< jobs under way
-  std::set<peer_id> checking_;  ///< peers that are being pinged
-  record_header last_held_;     ///< what a refusal shows
+  std::map<kadoro::bytes, put_receipt::state const*, bytes_less> newest_put_;  ///< of each key, while it runs
+  std::size_t renewals_ = 0;                                                   ///< jobs under way
+  std::set<peer_id> checking_;                                                 ///< peers that are being pinged
+  record_header last_held_;                                                    ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};

@@ -60,7 +60,10 @@ KADORO_DECL coro::task<void> node_core::close() {
     jobs_.request_cancel();
     co_await transport_->close();
     co_await jobs_.join();
+    nothing_left_.set();
   }
+  auto const done = co_await nothing_left_.wait();  // whoever began it
+  static_cast<void>(done);
 }
 
 KADORO_DECL void node_core::close_behind() {

@@ -37,7 +37,7 @@ class node_core::get_collector final : public lookup::visitor {
       auto what = from_wire(w, key_);
       bool const good = what && equal(what->key, key_) && w.remaining_ms > 0 && core_.verified_.verify(*what);
       if (!good) {
-        ++state_->invalid;
+        ++invalid_;
         continue;
       }
       duration const remaining = std::min<duration>(std::chrono::milliseconds(w.remaining_ms), what->lifetime_max);
@@ -50,29 +50,39 @@ class node_core::get_collector final : public lookup::visitor {
   }
 
   bool on_answered(lookup::candidate const&) override {
-    ++state_->answered;
+    ++answered_;
     if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
     auto const closest = seek_->closest(core_.options_.replicas);
-    auto const heard = std::count_if(closest.begin(), closest.end(),
-                                     [](lookup::candidate const* c) { return c->now == lookup::state::answered; });
-    if (static_cast<std::size_t>(heard) < how_.quorum->needed(closest.size()) || best_.empty()) return false;
+    if (heard_of(closest) < how_.quorum->needed(closest.size()) || best_.empty()) return false;
     decide();
     return true;
   }
 
   void on_loss(lookup::candidate const& who) override {
-    ++(who.now == lookup::state::refused ? state_->refused : state_->unanswered);
-    state_->cause = who.now == lookup::state::refused ? who.peer->id().to_string() + " " + who.why : who.why;
+    ++(who.now == lookup::state::refused ? refused_ : unanswered_);
+    cause_ = who.now == lookup::state::refused ? who.peer->id().to_string() + " " + who.why : who.why;
   }
 
   /// From now on the result does not change any more, whatever else comes in.
   void decide() {
     if (state_->decided.is_set()) return;
     state_->closed = core_.closed_;
-    std::size_t const population = seek_ == nullptr ? 0 : seek_->closest(core_.options_.replicas).size();
-    state_->needed = (how_.quorum ? *how_.quorum : quorum::majority()).needed(population);
-    for (auto const& [publisher, found] : best_)
-      (found.value.tombstone() ? state_->withdrawn : state_->records).push_back(found);
+    state_->answered = answered_;
+    state_->refused = refused_;
+    state_->unanswered = unanswered_;
+    state_->invalid = invalid_;
+    state_->cause = cause_;
+    std::vector<lookup::candidate const*> closest;
+    if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
+    state_->needed = (how_.quorum ? *how_.quorum : quorum::majority()).needed(closest.size());
+    state_->heard = heard_of(closest);
+    time_point const now = core_.context_.now();
+    for (auto const& [publisher, b] : best_) {
+      if (b.expires <= now) continue;
+      found_record found = b.found;
+      found.remaining = b.expires - now;
+      (found.value.tombstone() ? state_->withdrawn : state_->records).push_back(std::move(found));
+    }
     if (!state_->records.empty())
       state_->outcome = get_outcome::found;
     else if (state_->invalid > 0 && state_->withdrawn.empty())
@@ -86,26 +96,38 @@ class node_core::get_collector final : public lookup::visitor {
     state_->decided.set();
   }
 
-  std::map<peer_id, found_record> const& best() const noexcept { return best_; }
+  /// The newest of a publisher, and when it expires by our own clock.
+  struct newest {
+    found_record found;
+    time_point expires{};
+  };
+
+  std::map<peer_id, newest> const& best() const noexcept { return best_; }
   std::map<peer_id, std::map<peer_id, std::uint64_t>> const& answers() const noexcept { return answers_; }
   bool wants_all_replicas() const noexcept { return how_.quorum.has_value(); }
 
  private:
   bool any_live() const {
-    return std::any_of(best_.begin(), best_.end(), [](auto const& b) { return !b.second.value.tombstone(); });
+    return std::any_of(best_.begin(), best_.end(), [](auto const& b) { return !b.second.found.value.tombstone(); });
+  }
+
+  static std::size_t heard_of(std::vector<lookup::candidate const*> const& closest) {
+    return static_cast<std::size_t>(std::count_if(
+        closest.begin(), closest.end(), [](lookup::candidate const* c) { return c->now == lookup::state::answered; }));
   }
 
   void take(record what, duration remaining) {
-    found_record& best = best_[what.publisher];
-    bool const first = best.holders == 0;
-    if (!first && what.sequence < best.value.sequence) return;
-    if (first || what.sequence > best.value.sequence) {
-      best.value = std::move(what);
-      best.remaining = remaining;
-      best.holders = 0;
+    newest& best = best_[what.publisher];
+    time_point const expires = core_.context_.now() + remaining;
+    bool const first = best.found.holders == 0;
+    if (!first && what.sequence < best.found.value.sequence) return;
+    if (first || what.sequence > best.found.value.sequence) {
+      best.found.value = std::move(what);
+      best.found.holders = 0;
+      best.expires = expires;
     }
-    best.remaining = std::max(best.remaining, remaining);
-    ++best.holders;
+    best.expires = std::max(best.expires, expires);
+    ++best.found.holders;
   }
 
   node_core& core_;
@@ -113,7 +135,12 @@ class node_core::get_collector final : public lookup::visitor {
   bytes_view key_;
   std::shared_ptr<get_result::state> state_;
   lookup const* seek_ = nullptr;
-  std::map<peer_id, found_record> best_;                         // by publisher
+  std::size_t answered_ = 0;
+  std::size_t refused_ = 0;
+  std::size_t unanswered_ = 0;
+  std::size_t invalid_ = 0;
+  std::string cause_;
+  std::map<peer_id, newest> best_;                               // by publisher
   std::map<peer_id, std::map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
 };
 
@@ -160,12 +187,13 @@ KADORO_DECL coro::task<void> node_core::repair(node_core& core, get_collector co
     for (auto const& [publisher, best] : seen.best()) {
       auto const holds = said->second.find(publisher);
       bool const lacks = holds == said->second.end() && seen.wants_all_replicas() && publisher != c->peer->id();
-      bool const lags = holds != said->second.end() && holds->second < best.value.sequence;
-      if ((!lacks && !lags) || best.remaining < worth_it || ++repaired > max_repairs) continue;
+      bool const lags = holds != said->second.end() && holds->second < best.found.value.sequence;
+      duration const remaining = best.expires - core.context_.now();
+      if ((!lacks && !lags) || remaining < worth_it || ++repaired > max_repairs) continue;
       transport::message request;
       request.type = transport::message_type::replicate;
-      request.key = best.value.key;
-      request.record = to_wire(best.value, to_wire_ms(best.remaining), false);
+      request.key = best.found.value.key;
+      request.record = to_wire(best.found.value, to_wire_ms(remaining), false);
       auto const answer = co_await core.transport_->request(c->peer, request);
       if (!answer) break;
     }

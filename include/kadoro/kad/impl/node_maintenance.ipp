@@ -203,6 +203,9 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   silent_visitor nothing;
   co_await seek_all(core, seek, nothing);
 
+  at = core.publications_.find(key);
+  if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;  // withdrawn, or replaced
+
   std::uint64_t newer = 0;
   coro::environment const environment = co_await coro::this_environment();
   coro::scope stores(core.context_, environment.cancel());
@@ -254,10 +257,13 @@ KADORO_DECL bool node_core::in_charge_of(key const& where, peer_ref const& newco
 /// A server came in that is closer to some of our records than others that hold them: it gets a copy of each, with what
 /// remains of its life, and our own records whole.
 KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to) {
-  std::vector<record> own;
+  std::vector<kadoro::bytes> own;
   for (auto const& [key, p] : core.publications_)
-    if (!p.holders.contains(to->id()) && !p.busy && core.belongs_to(kad::key::of(key), to)) own.push_back(p.what);
-  for (record const& what : own) {
+    if (!p.holders.contains(to->id()) && !p.busy && core.belongs_to(kad::key::of(key), to)) own.push_back(key);
+  for (kadoro::bytes const& key : own) {
+    auto const at = core.publications_.find(key);  // it may have been withdrawn meanwhile
+    if (at == core.publications_.end()) continue;
+    record const what = at->second.what;
     auto const said = co_await store_at(core, what, to, false);
     if (said.now == replica::state::no_answer) co_return;
   }

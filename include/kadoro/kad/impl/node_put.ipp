@@ -21,6 +21,7 @@ class node_core::put_guard {
     }
     state_->decided.set();
     state_->settled.set();
+    if (!core_.superseded(key_, *state_)) core_.newest_put_.erase(key_);
     core_.end_publishing(key_);
   }
 
@@ -70,6 +71,12 @@ KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
       jobs_.spawn(hand_on_job(*this, c.peer));
 }
 
+/// Whether this node itself has said something else under that key since `by`.
+KADORO_DECL bool node_core::superseded(bytes_view key, put_receipt::state const& by) const {
+  auto const at = newest_put_.find(to_bytes(key));
+  return at == newest_put_.end() || at->second != &by;
+}
+
 KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, bool holds) {
   auto const at = publications_.find(what.key);
   if (at == publications_.end() || at->second.what.sequence != what.sequence) return;
@@ -102,6 +109,10 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
                        std::to_string(record::max_key_bytes) + " are allowed");
   if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
+  if (flags == record::flag_tombstone) {  // it must outlive what it withdraws
+    auto const at = publications_.find(key);
+    if (at != publications_.end()) how.lifetime = std::max(how.lifetime, at->second.what.lifetime_max);
+  }
   auto what = next_record(key, value, how, flags);
   if (!what) co_return fail(what.error());
   auto const fits = transport::datagram::check_record_fits(what->key, to_wire(*what, 0, false));
@@ -112,9 +123,10 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
   auto const state = std::make_shared<put_receipt::state>(key, context_.now());
   state->sequence = what->sequence;
   state->replicas_wanted = options_.replicas;
-  publish(*what, how);
-  if (!jobs_.spawn(put_job(*this, std::move(*what), how, state)))
+  if (!jobs_.spawn(put_job(*this, *what, how, state)))
     co_return fail(errc::queue_full, "put of " + printable(key) + ": too many operations under way");
+  publish(*what, how);
+  newest_put_[what->key] = state.get();
   auto const decided = co_await state->decided.wait();
   if (!decided) co_return fail(decided.error());
   co_return put_receipt(state);
@@ -159,12 +171,26 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     for (std::size_t i = 0; i < set.size(); ++i) stores.spawn(store_replica(core, what, i, state, newer, round == 1));
     co_await stores.join();
     if (newer < what.sequence || environment.cancel().requested()) break;
+    if (core.superseded(what.key, *state)) {  // what is newer is this node's own word: a later put or withdraw
+      for (replica& r : state->replicas) {
+        if (r.now != replica::state::asked) continue;
+        r.now = replica::state::refused;
+        r.refusal = errc::refused_stale;
+        r.why = "refused: this node has put something newer meanwhile";
+      }
+      break;
+    }
     core.sequences_.adopt(newer);
     auto again = core.next_record(what.key, what.value, how, what.flags);
-    if (!again) break;
+    if (!again) {
+      state->failure = again.error();
+      break;
+    }
     what = std::move(*again);
-    state->sequence = what.sequence;
-    for (replica& r : state->replicas) r.now = replica::state::asked;
+    if (!state->decided.is_set()) {
+      state->sequence = what.sequence;
+      for (replica& r : state->replicas) r.now = replica::state::asked;
+    }
     core.publish(what, how);
   }
   state->steps.finish(put_receipt(state).explain(), core.context_.now());
@@ -192,6 +218,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
     co_return;
   }
   replica& r = state->replicas[index];
+  if (r.now == replica::state::stored && answer.now != replica::state::stored) co_return;  // it holds what it held
   r.now = answer.now;
   r.refusal = answer.refusal;
   r.why = std::move(answer.why);

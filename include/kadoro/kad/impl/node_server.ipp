@@ -39,7 +39,8 @@ KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::mes
   for (contact const& c : known)
     if (c.peer != from && c.peer->unanswered == 0) answer.contacts.push_back(c.peer);
   if (answer.contacts.size() > k()) answer.contacts.resize(k());
-  std::size_t const skipped = std::min<std::size_t>(request.contacts_cursor, answer.contacts.size());
+  std::size_t const passed = request.contacts_cursor == 0 ? 0 : request.contacts_cursor - 1;
+  std::size_t const skipped = std::min(passed, answer.contacts.size());
   answer.contacts.erase(answer.contacts.begin(), answer.contacts.begin() + static_cast<std::ptrdiff_t>(skipped));
   answer.contacts_cursor = static_cast<std::uint32_t>(skipped);
 }
@@ -47,6 +48,7 @@ KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::mes
 KADORO_DECL void node_core::answer_records(transport::message const& request, transport::message& answer) {
   std::vector<record_store::held> held;
   store_.get(request.key, context_.now(), held);
+  answer.records_cursor = request.records_cursor;
   for (record_store::held const& h : held)
     if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
       answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));

@@ -218,7 +218,9 @@ inline result<split_component> split_front(bytes_view data) {
 
 inline tl::unexpected<error> bad_multiaddr(std::string_view text, std::string const& why) {
   static constexpr std::size_t max_shown = 200;
-  return fail(errc::malformed, "'" + std::string(text.substr(0, max_shown)) + "' is no multiaddr: " + why);
+  std::string sentence("'");
+  sentence.append(text.substr(0, max_shown)).append("' is no multiaddr: ").append(why);
+  return fail(errc::malformed, std::move(sentence));
 }
 
 }  // namespace detail

@@ -16,7 +16,9 @@ inline constexpr std::string_view base36_alphabet = "0123456789abcdefghijklmnopq
 inline constexpr std::string_view base32_alphabet = "abcdefghijklmnopqrstuvwxyz234567";
 
 inline tl::unexpected<error> bad_digits(std::string_view text, char const* base) {
-  return fail(errc::malformed, "'" + std::string(text) + "' is not " + base);
+  std::string sentence("'");
+  sentence.append(text).append("' is not ").append(base);
+  return fail(errc::malformed, std::move(sentence));
 }
 
 inline result<bytes> decode_base32(std::string_view text) {

@@ -74,6 +74,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL time_point next_look(time_point begun, duration timeout) const;
   KADORO_DECL void on_silence(pending& p);
   KADORO_DECL void complete(pending& p, result<message> outcome);
+  KADORO_DECL void lose(peer_ref const& who, error const& why);
   KADORO_DECL void send_waiting(session& s, link& l);
   KADORO_DECL error no_answer(peer const& to, std::size_t transmissions) const;
 

@@ -41,14 +41,13 @@ class rate_limiter {
       : range_per_second_(range_per_second), range_burst_(range_burst), all_(all_per_second, all_burst) {}
 
   bool take(std::uint64_t range, time_point now) {
-    if (!all_.take(now)) return false;
     auto known = ranges_.find(range);
     if (known == ranges_.end()) {
       if (ranges_.size() >= max_ranges) forget_idle(now);
-      if (ranges_.size() >= max_ranges) return true;
+      if (ranges_.size() >= max_ranges) return all_.take(now);
       known = ranges_.emplace(range, token_bucket(range_per_second_, range_burst_)).first;
     }
-    return known->second.take(now);
+    return known->second.take(now) && all_.take(now);  // what a range is refused costs the others nothing
   }
 
  private:

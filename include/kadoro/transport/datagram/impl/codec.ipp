@@ -97,7 +97,8 @@ KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) 
   for (wire::record const& r : m.records) {
     std::size_t const more = wire::encoded_size(r);
     if (size + more > out.size() || w.records.size() == wire::message::max_records) {
-      w.records_cursor = std::max(1u, cursor_of(r.publisher));
+      // Never the same place again: of publishers that share one, those that do not fit are passed over.
+      w.records_cursor = std::max(cursor_of(r.publisher), m.records_cursor + 1);
       break;
     }
     size += more;
@@ -108,7 +109,7 @@ KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) 
     if (auto const entry = detail::to_wire(*contact)) {
       std::size_t const more = wire::encoded_size(*entry);
       if (size + more > out.size() || w.closer.size() == wire::message::max_peers) {
-        w.contacts_cursor = m.contacts_cursor + passed;
+        w.contacts_cursor = m.contacts_cursor + passed + 1;
         break;
       }
       size += more;

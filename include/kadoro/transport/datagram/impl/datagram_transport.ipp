@@ -144,7 +144,9 @@ KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const 
   std::vector<io::endpoint> places = context_.local_addresses();
   std::erase_if(places, [&bound](io::endpoint const& a) { return a.is_v6() != bound.is_v6(); });
   std::stable_partition(places.begin(), places.end(), [](io::endpoint const& a) { return !a.is_loopback(); });
-  if (observed_) places.insert(places.begin(), *observed_);  // behind a NAT, no interface has it
+  if (observed_ && !observed_->is_loopback())  // behind a NAT, no interface has it; but it is only somebody's word
+    places.insert(std::find_if(places.begin(), places.end(), [](io::endpoint const& a) { return a.is_loopback(); }),
+                  *observed_);
   std::vector<multiaddr> out;
   for (io::endpoint& where : places) {
     if (where.port() == 0) where.set_port(bound.port());
@@ -233,16 +235,15 @@ KADORO_DECL void datagram_transport::send_waiting(session& s, link& l) {
 KADORO_DECL void datagram_transport::on_silence(pending& p) {
   link& l = link_of(p.to);
   if (context_.now() - p.begun >= options_.patience) {
-    bool const dead = p.to->last_heard <= p.begun;
+    bool const dead = p.to->last_heard <= p.begun && p.to->lost_at < p.begun;  // one outage is one loss
     if (dead)
       while (!l.sessions.empty()) close_session(*l.sessions.back());
     error const why = no_answer(*p.to, p.transmissions);
     peer_ref const lost = p.to;
     ++counts_.requests_failed;
-    ++lost->unanswered;
     complete(p, fail(why));
     drop_link_if_idle(l);
-    if (dead && handler_ != nullptr) handler_->on_peer_lost(lost, why);
+    if (dead) lose(lost, why);
     return;
   }
   bool const suspicious = p.on_session >= 2 && !l.dialling;
@@ -251,7 +252,18 @@ KADORO_DECL void datagram_transport::on_silence(pending& p) {
     if (suspicious) static_cast<void>(start_dial(l, &p));  // without an address to dial, the session is all we have
     return;
   }
-  if (auto failure = await_session(l, p)) complete(p, fail(std::move(*failure)));
+  if (auto failure = await_session(l, p)) {
+    ++counts_.requests_failed;
+    complete(p, fail(std::move(*failure)));
+    drop_link_if_idle(l);
+  }
+}
+
+/// A whole schedule went unanswered.
+KADORO_DECL void datagram_transport::lose(peer_ref const& who, error const& why) {
+  ++who->unanswered;
+  who->lost_at = context_.now();
+  if (handler_ != nullptr) handler_->on_peer_lost(who, why);
 }
 
 KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcome) {
@@ -361,12 +373,10 @@ KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   }
   peer_ref const lost = l.who;
   error const why = no_answer(*lost, d.transmissions);
-  bool const had_session = usable(l) != nullptr;
+  bool const dead = usable(l) == nullptr && lost->lost_at < d.begun;
   end_dial(l, why);
   drop_link_if_idle(l);
-  if (had_session) return;
-  ++lost->unanswered;
-  if (handler_ != nullptr) handler_->on_peer_lost(lost, why);
+  if (dead) lose(lost, why);
 }
 
 /// Forgets the dial; with a failure, fails the requests that wait for it.
@@ -502,10 +512,8 @@ KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
                                    bytes_view(at->second->packet).subspan(first_flight_header_bytes, key_bytes)))
     return counts_.note(drop::unexpected, in.from);
   dial& d = *at->second;
-  if (d.targets.size() > 1) {  // the identity may still live at another of its addresses
-    std::erase(d.targets, in.from);
-    return;
-  }
+  if (std::erase(d.targets, in.from) == 0) return counts_.note(drop::unexpected, in.from);
+  if (!d.targets.empty()) return;  // the identity may still live at another of its addresses
   byte_array<32> key{};
   std::copy_n(in.data.begin() + 8 + key_bytes, key.size(), key.begin());
   link& l = d.towards;
