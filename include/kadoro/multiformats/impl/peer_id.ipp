@@ -63,7 +63,9 @@ KADORO_DECL result<peer_id> peer_id::from_bytes(bytes_view multihash) {
 KADORO_DECL result<peer_id> peer_id::parse(std::string_view text) {
   static constexpr std::size_t max_shown = 100;
   auto const refuse = [text] {
-    return fail(errc::malformed, "'" + std::string(text.substr(0, max_shown)) + "' is no peer id");
+    std::string sentence("'");
+    sentence.append(text.substr(0, max_shown)).append("' is no peer id");
+    return fail(errc::malformed, std::move(sentence));
   };
   if (text.starts_with('1') || text.starts_with("Qm")) {
     auto const raw = decode_base58(text);
