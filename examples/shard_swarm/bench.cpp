@@ -129,8 +129,12 @@ coro::task<void> gets(member& self, node_settings const& s) {
 
 coro::task<void> run_bench(member& self, node_settings const& settings) {
   coro::environment const environment = co_await coro::this_environment();
-  if (settings.put > 0) co_await puts(self, settings);
-  if (settings.get > 0 && !environment.cancel().requested()) co_await gets(self, settings);
+  if (settings.put > 0) {
+    co_await puts(self, settings);
+  }
+  if (settings.get > 0 && !environment.cancel().requested()) {
+    co_await gets(self, settings);
+  }
 }
 
 }  // namespace shard_swarm

@@ -286,7 +286,9 @@ coro::task<void> note(std::vector<int>& order, int number, duration after) {
 coro::task<void> run_for(duration length) { co_await coro::sleep_for(length); }
 
 coro::task<void> yield_until(bool const& done) {
-  while (!done) co_await coro::sleep_for(0ns);
+  while (!done) {
+    co_await coro::sleep_for(0ns);
+  }
 }
 
 }  // namespace
