@@ -40,6 +40,7 @@
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
+#include "kadoro/kad/impl/node_options.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/put_receipt.ipp"

@@ -64,6 +64,10 @@ class node {
   /// `cancelled`, `invalid_argument`.
   KADORO_DECL coro::task<result<get_result>> get(bytes_view key, get_options how = {});
 
+  /// Looks for the servers closest to `key`, which is hashed, and completes with up to `k` of them that have answered,
+  /// closest first. Errors: `closed`, `cancelled`, `unreachable` (nobody to ask, or nobody answers).
+  KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(bytes_view key);
+
   /// Asks a peer for a sign of life. Errors: those of `transport::request`; `refused`.
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
 

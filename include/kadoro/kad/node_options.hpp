@@ -1,19 +1,35 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "kadoro/io/endpoint.hpp"
+#include "kadoro/crypto/identity.hpp"
+#include "kadoro/io/context.hpp"
 #include "kadoro/io/storage.hpp"
 #include "kadoro/kad/quorum.hpp"
 #include "kadoro/kad/record_store.hpp"
 #include "kadoro/kad/routing_table.hpp"
+#include "kadoro/transport/transport.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
 using transport::multiaddr;
 using transport::peer_mode;
+
+struct node_options;
+
+/// Makes the transport of a node, for its lifetime. Context and book outlive what it makes.
+using transport_factory = std::function<result<std::unique_ptr<transport::transport>>(
+    io::context&, transport::peer_book&, crypto::identity const&, node_options const&)>;
+
+/// Encrypted UDP sessions: what a node uses if it is not told otherwise.
+KADORO_DECL result<std::unique_ptr<transport::transport>> open_datagram(io::context& context,
+                                                                        transport::peer_book& book,
+                                                                        crypto::identity const& self,
+                                                                        node_options const& options);
 
 /// What a node is opened with.
 struct node_options {
@@ -24,6 +40,7 @@ struct node_options {
   std::vector<multiaddr> bootstrap = {};    ///< peers to start from, each with its /p2p
   std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k
   std::optional<byte_array<32>> swarm_key = {};
+  transport_factory transport = open_datagram;
   store_limits store = {};
   table_options table = {};
 
@@ -47,3 +64,7 @@ struct get_options {
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/node_options.ipp"
+#endif

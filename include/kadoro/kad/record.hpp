@@ -68,6 +68,8 @@ struct record {
 
   KADORO_DECL record_header header() const;
   bool verify() const { return header().verify(); }
+
+  friend bool operator==(record const&, record const&) = default;
 };
 
 /// A view of `r` for the wire, valid as long as `r`. `remaining_ms` is what is left of its life; the key may be left

@@ -103,6 +103,9 @@ class record_store {
   KADORO_DECL void get(bytes_view key, time_point now, std::vector<held>& out);
   KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
 
+  /// The sequence of the live record in that slot, verified or not; looks, and changes nothing.
+  KADORO_DECL std::optional<std::uint64_t> sequence_of(bytes_view key, peer_id const& publisher) const;
+
   /// The highest sequence known of that slot, live or remembered.
   KADORO_DECL std::optional<record_header> highest(bytes_view key, peer_id const& publisher);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kadoro/base/time.hpp"
+#include "kadoro/crypto/sha256.hpp"
 #include "kadoro/multiformats/multiaddr.hpp"
 #include "kadoro/multiformats/peer_id.hpp"
 #include "kadoro/transport/rtt_estimator.hpp"
@@ -33,6 +34,8 @@ class peer {
   };
 
   peer_id const& id() const noexcept { return id_; }
+  /// SHA-256 of the bytes of the id: where the peer is in the key space. Taken once.
+  crypto::digest const& hash() const noexcept { return hash_; }
 
   /// It was slow, and has not been heard since: worth asking, not worth waiting for.
   bool doubtful() const noexcept { return slow_since > last_heard; }
@@ -54,9 +57,10 @@ class peer {
   friend class peer_book;
   friend class peer_ref;
 
-  explicit peer(peer_id const& id) : id_(id) {}
+  explicit peer(peer_id const& id) : id_(id), hash_(crypto::sha256(id.bytes())) {}
 
   peer_id id_;
+  crypto::digest hash_;
   std::vector<address> addresses_;
   std::uint32_t references_ = 0;
   peer_book* book_ = nullptr;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <string_view>
+#include <string>
 
 #include "kadoro/base/result.hpp"
 #include "kadoro/coro/task.hpp"
@@ -55,6 +55,13 @@ class transport {
   /// The addresses at which this end can be dialled, with its own peer id, the most promising first: never one that
   /// says "anywhere". Empty only if this machine has no address of the family that it listens on.
   virtual std::vector<multiaddr> listen_addresses() const = 0;
+
+  /// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer. Gives the
+  /// bytes of the longest of these; fails with `too_large`, naming both sizes.
+  virtual result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const = 0;
+
+  /// What was counted, one `name=value` a word.
+  virtual std::string counters_text() const = 0;
 
   /// Says goodbye to every peer, fails what is under way with `closed`, and completes when nothing is left.
   virtual coro::task<void> close() = 0;

@@ -17,7 +17,7 @@ inline lookup::candidate::candidate(lookup& of, peer_ref who, peer_ref by) noexc
       owner(of),
       peer(std::move(who)),
       suggested_by(std::move(by)),
-      id(key::of(peer->id())) {}
+      id(peer->hash()) {}
 
 KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& transport, routing_table& table,
                            transport::message_type type, bytes_view target, std::size_t width, trace& steps)
@@ -45,7 +45,7 @@ KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> see
 
 KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   if (by && (who->unanswered > 0 || who->addresses().empty())) return;  // we know better, or nobody can ask it
-  key const id = key::of(who->id());
+  key const id(who->hash());
   auto const at =
       std::lower_bound(candidates_.begin(), candidates_.end(), id,
                        [this](auto const& c, key const& wanted) { return target_key_.closer(c->id, wanted); });

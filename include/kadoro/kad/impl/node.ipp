@@ -34,6 +34,10 @@ KADORO_DECL coro::task<result<get_result>> node::get(bytes_view key, get_options
   return core_->get(to_bytes(key), how);
 }
 
+KADORO_DECL coro::task<result<std::vector<peer_ref>>> node::find_closest(bytes_view key) {
+  return core_->find_closest(to_bytes(key));
+}
+
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
 KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }
@@ -56,22 +60,7 @@ KADORO_DECL std::size_t node::servers() const noexcept {
 
 KADORO_DECL bool node::settled() const noexcept { return core_->settled(); }
 
-KADORO_DECL std::string node::counters_text() const {
-  auto const& c = core_->transport_->counts();
-  std::string text = "sessions=" + std::to_string(core_->transport_->sessions()) +
-                     " requests_sent=" + std::to_string(c.requests_sent) +
-                     " retransmissions=" + std::to_string(c.retransmissions) +
-                     " requests_received=" + std::to_string(c.requests_received) +
-                     " requests_failed=" + std::to_string(c.requests_failed);
-  for (std::size_t i = 0; i < c.dropped.size(); ++i) {
-    if (c.dropped[i].count == 0) continue;
-    std::string name(to_string(static_cast<transport::datagram::drop>(i)));
-    std::replace(name.begin(), name.end(), ' ', '_');
-    text += " dropped_" + name + "=" + std::to_string(c.dropped[i].count) +
-            "(last:" + c.dropped[i].last_from.to_string() + ")";
-  }
-  return text;
-}
+KADORO_DECL std::string node::counters_text() const { return core_->transport_->counters_text(); }
 
 KADORO_DECL void node::add_observer(node_observer& who) { core_->observers_.push_back(&who); }
 KADORO_DECL void node::remove_observer(node_observer& who) noexcept { std::erase(core_->observers_, &who); }

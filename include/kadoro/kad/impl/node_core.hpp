@@ -9,7 +9,6 @@
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/sequencer.hpp"
-#include "kadoro/transport/datagram/datagram_transport.hpp"
 
 /// @file
 /// What is behind `node`. Its bodies are in four files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
@@ -27,6 +26,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<put_receipt>> put(kadoro::bytes key, kadoro::bytes value, put_options how,
                                                   std::uint32_t flags);
   KADORO_DECL coro::task<result<get_result>> get(kadoro::bytes key, get_options how);
+  KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
@@ -43,7 +43,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   peer_id id_;
   node_options options_;
   transport::peer_book book_;
-  std::unique_ptr<transport::datagram::datagram_transport> transport_;
+  std::unique_ptr<transport::transport> transport_;
   routing_table table_;
   verified_cache verified_;
   record_store store_;
@@ -123,7 +123,12 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void check(peer_ref const& who);
   KADORO_DECL static coro::task<void> ping_job(node_core& core, peer_ref to);
   KADORO_DECL static coro::task<void> evict_job(node_core& core, peer_ref oldest, peer_ref newcomer);
-  KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target);
+  struct find_state {
+    std::vector<peer_ref> closest;
+    coro::event done;
+  };
+  KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target,
+                                               std::shared_ptr<find_state> state = nullptr);
   KADORO_DECL static coro::task<void> hand_on_job(node_core& core, peer_ref to);
   KADORO_DECL bool in_charge_of(key const& where, peer_ref const& newcomer) const;
   KADORO_DECL bool belongs_to(key const& where, peer_ref const& newcomer) const;

@@ -34,11 +34,7 @@ KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& cont
     if (!sequences) return fail(sequences.error());
     core->sequences_ = std::move(*sequences);
   }
-  transport::datagram::options how;
-  how.listen = options.listen;
-  how.mode = options.mode;
-  how.swarm_key = options.swarm_key;
-  auto transport = transport::datagram::datagram_transport::open(context, core->book_, self, how);
+  auto transport = options.transport(context, core->book_, self, options);
   if (!transport) return fail(transport.error());
   core->transport_ = std::move(*transport);
   core->transport_->set_handler(core.get());

@@ -57,7 +57,21 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
   state->done.set();
 }
 
-KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes target) {
+KADORO_DECL coro::task<result<std::vector<peer_ref>>> node_core::find_closest(kadoro::bytes key) {
+  if (closed_) co_return fail(errc::closed, "lookup of " + printable(key) + ": this node is closed");
+  auto const state = std::make_shared<find_state>();
+  if (!jobs_.spawn(find_job(*this, std::move(key), state)))
+    co_return fail(errc::queue_full, "lookup: too many operations under way");
+  auto const done = co_await state->done.wait();
+  if (!done) co_return fail(done.error());
+  if (closed_) co_return fail(errc::closed, "lookup: this node was closed");
+  if (state->closest.empty()) co_return fail(errc::unreachable, "lookup: no peer is known, or none has answered");
+  co_return std::move(state->closest);
+}
+
+/// A lookup behind the scenes, or with somebody who waits for it.
+KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes target,
+                                                 std::shared_ptr<find_state> state) {
   trace steps("find_node", target, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
               steps);
@@ -65,6 +79,10 @@ KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes 
   silent_visitor nothing;
   co_await seek_all(core, seek, nothing);
   core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
+  if (!state) co_return;
+  for (lookup::candidate const* c : seek.closest(core.k()))
+    if (c->now == lookup::state::answered) state->closest.push_back(c->peer);
+  state->done.set();
 }
 
 // ---- timers ---------------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
   }
   auto what = next_record(key, value, how, flags);
   if (!what) co_return fail(what.error());
-  auto const fits = transport::datagram::check_record_fits(what->key, to_wire(*what, 0, false));
+  auto const fits = transport_->check_record_fits(what->key, to_wire(*what, 0, false));
   if (!fits)
     co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
                                         " bytes of value: " + fits.error().message());

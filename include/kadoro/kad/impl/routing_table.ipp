@@ -75,7 +75,7 @@ KADORO_DECL void routing_table::promote(bucket& in) {
 }
 
 KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point now) {
-  key const id = key::of(who->id());
+  key const id(who->hash());
   int const index = bucket_of(id);
   if (index == key::bits || who->mode == transport::peer_mode::client) {
     remove(who);  // a server that became a client is no contact any more
@@ -117,14 +117,14 @@ KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point 
 }
 
 KADORO_DECL std::optional<peer_ref> routing_table::eviction_candidate(peer_ref const& who) const {
-  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  auto const at = buckets_.find(bucket_of(key(who->hash())));
   if (at == buckets_.end() || at->second.contacts.size() < options_.k) return std::nullopt;
   if (contains(who)) return std::nullopt;
   return at->second.contacts.front().peer;
 }
 
 KADORO_DECL bool routing_table::on_failed(peer_ref const& who) {
-  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  auto const at = buckets_.find(bucket_of(key(who->hash())));
   if (at == buckets_.end()) return true;
   bucket& in = at->second;
   auto const found = find(in.contacts, who);
@@ -145,7 +145,7 @@ KADORO_DECL bool routing_table::on_failed(peer_ref const& who) {
 }
 
 KADORO_DECL void routing_table::on_alive(peer_ref const& who, time_point now) {
-  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  auto const at = buckets_.find(bucket_of(key(who->hash())));
   if (at == buckets_.end()) return;
   for (std::vector<contact>* list : {&at->second.contacts, &at->second.replacements}) {
     auto const found = find(*list, who);
@@ -158,7 +158,7 @@ KADORO_DECL void routing_table::on_alive(peer_ref const& who, time_point now) {
 }
 
 KADORO_DECL void routing_table::remove(peer_ref const& who) {
-  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  auto const at = buckets_.find(bucket_of(key(who->hash())));
   if (at == buckets_.end()) return;
   bucket& in = at->second;
   auto const waiting = find(in.replacements, who);
@@ -202,7 +202,7 @@ KADORO_DECL void routing_table::closest(key const& target, std::size_t n, std::v
 }
 
 KADORO_DECL bool routing_table::contains(peer_ref const& who) const {
-  auto const at = buckets_.find(bucket_of(key::of(who->id())));
+  auto const at = buckets_.find(bucket_of(key(who->hash())));
   if (at == buckets_.end()) return false;
   auto const& in = at->second.contacts;
   return std::any_of(in.begin(), in.end(), [&who](contact const& c) { return c.peer == who; });

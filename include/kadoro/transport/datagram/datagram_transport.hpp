@@ -50,6 +50,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL coro::task<result<message>> request(peer_ref to, message const& what) override;
   void set_handler(handler* to) noexcept override { handler_ = to; }
   KADORO_DECL std::vector<multiaddr> listen_addresses() const override;
+  KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override;
+  KADORO_DECL std::string counters_text() const override;
   KADORO_DECL coro::task<void> close() override;
 
   io::endpoint local() const noexcept { return port_->local(); }

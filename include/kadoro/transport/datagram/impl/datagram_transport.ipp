@@ -120,6 +120,26 @@ KADORO_DECL datagram_transport::~datagram_transport() {
   if (port_) port_->set_receiver(nullptr);
 }
 
+KADORO_DECL result<std::size_t> datagram_transport::check_record_fits(bytes_view key, wire::record const& what) const {
+  return datagram::check_record_fits(key, what);
+}
+
+KADORO_DECL std::string datagram_transport::counters_text() const {
+  std::string text = "sessions=" + std::to_string(sessions()) +
+                     " requests_sent=" + std::to_string(counts_.requests_sent) +
+                     " retransmissions=" + std::to_string(counts_.retransmissions) +
+                     " requests_received=" + std::to_string(counts_.requests_received) +
+                     " requests_failed=" + std::to_string(counts_.requests_failed);
+  for (std::size_t i = 0; i < counts_.dropped.size(); ++i) {
+    if (counts_.dropped[i].count == 0) continue;
+    std::string name(to_string(static_cast<drop>(i)));
+    std::replace(name.begin(), name.end(), ' ', '_');
+    text += " dropped_" + name + "=" + std::to_string(counts_.dropped[i].count) +
+            "(last:" + counts_.dropped[i].last_from.to_string() + ")";
+  }
+  return text;
+}
+
 KADORO_DECL coro::task<void> datagram_transport::close() {
   if (!closed_) {
     closed_ = true;
