@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/simulated_sink.hpp"
 #include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/event.hpp"
 #include "kadoro/coro/sleep.hpp"
@@ -19,39 +20,6 @@ using namespace std::chrono_literals;
 using io::endpoint;
 
 namespace {
-
-endpoint at(std::string_view text) { return *endpoint::parse(text); }
-
-/// Keeps what comes in, with its time.
-class sink : public io::udp_port::receiver {
- public:
-  explicit sink(io::context& host) : host_(host) {}
-  void on_datagrams(std::span<io::datagram> batch) override {
-    batches.push_back(batch.size());
-    for (io::datagram const& one : batch) {
-      texts.emplace_back(as_text(one.data));
-      senders.push_back(one.from);
-      times.push_back(host_.now());
-    }
-  }
-  void on_unreachable(endpoint const& to) override { unreachable.push_back(to); }
-
-  std::vector<std::size_t> batches;
-  std::vector<std::string> texts;
-  std::vector<endpoint> senders;
-  std::vector<time_point> times;
-  std::vector<endpoint> unreachable;
-
- private:
-  io::context& host_;
-};
-
-std::unique_ptr<io::udp_port> open(io::context& host, std::string_view local, io::udp_port::receiver* to = nullptr) {
-  auto opened = host.open_udp(at(local));
-  REQUIRE(opened.has_value());
-  (*opened)->set_receiver(to);
-  return std::move(*opened);
-}
 
 coro::task<void> echo(io::udp_socket& socket) {
   byte_array<io::max_datagram_bytes> buffer{};
@@ -266,6 +234,7 @@ TEST_CASE("an offline host neither sends nor receives, and recovers") {
   world.run_until_idle();
   CHECK(at_a.texts.empty());
   CHECK(at_b.texts.empty());
+  CHECK(world.counters().vanished == 2);
   b.set_online(true);
   from_b->send(from_a->local(), as_bytes("again"));
   world.run_until_idle();

@@ -188,4 +188,74 @@ TEST_CASE("the simulated disk fails when told to, and only then") {
   auto const after = disk.write("a", as_bytes("new"));
   CHECK(after.has_value());
   CHECK(disk.writes() == 2);
+  CHECK(disk.counters().failed_writes == 2);
+  CHECK(disk.counters().failed_reads == 1);
+}
+
+TEST_CASE("a full simulated disk refuses and says why; what it holds stays") {
+  io::sim::storage disk;
+  disk.set_capacity(100);
+  auto const fits = disk.write("a", bytes(60, 1));
+  REQUIRE(fits.has_value());
+  CHECK(disk.used_bytes() == 60);
+  auto const replaced = disk.write("a", bytes(50, 2));  // the old one stays until the new one is complete
+  REQUIRE_FALSE(replaced.has_value());
+  CHECK(replaced.error() == errc::io_failure);
+  CHECK(replaced.error().message() == "simulated disk: 'a': no space left: 50 bytes more than the 60 of 100 in use");
+  auto const old = disk.read("a");
+  REQUIRE(old.has_value());
+  CHECK(*old == bytes(60, 1));
+  auto const last = disk.write("b", bytes(40, 3));
+  CHECK(last.has_value());
+  auto const nothing = disk.write("c", {});
+  CHECK(nothing.has_value());
+  CHECK(disk.used_bytes() == 100);
+  CHECK(disk.counters().refused_writes == 1);
+  auto const removed = disk.remove("a");
+  CHECK(removed.has_value());
+  CHECK(disk.used_bytes() == 40);
+  disk.set_capacity(10);  // less than it holds
+  auto const refused = disk.write("d", {});
+  CHECK_FALSE(refused.has_value());
+  disk.set_capacity(io::sim::storage::unlimited);
+  auto const again = disk.write("a", bytes(1000));
+  CHECK(again.has_value());
+}
+
+TEST_CASE("a simulated disk that lies forgets its latest writes when power is cut") {
+  io::sim::storage disk;
+  auto const write = [&](char const* name, char const* text) {
+    auto const written = disk.write(name, as_bytes(text));
+    CHECK(written.has_value());
+  };
+  auto const content = [&](char const* name) {
+    auto const read = disk.read(name);
+    return read ? std::string(as_text(*read)) : std::string("nothing");
+  };
+  write("a", "a1");
+  disk.power_cut();  // an honest disk
+  CHECK(content("a") == "a1");
+
+  disk.lose_on_power_cut(3);
+  write("a", "a2");
+  write("b", "b1");
+  write("a", "a3");
+  auto const removed = disk.remove("b");
+  CHECK(removed.has_value());
+  auto const nothing_there = disk.remove("z");  // changes nothing, so there is nothing to lose
+  CHECK(nothing_there.has_value());
+  CHECK(content("a") == "a3");
+  CHECK(content("b") == "nothing");
+  disk.power_cut();
+  CHECK(content("a") == "a2");
+  CHECK(content("b") == "nothing");  // both the write and the removal of b are undone
+  CHECK(disk.counters().lost_writes == 3);
+  CHECK(disk.used_bytes() == 2);
+  disk.power_cut();
+  CHECK(disk.counters().lost_writes == 3);
+
+  write("a", "a4");
+  disk.lose_on_power_cut(0);
+  disk.power_cut();
+  CHECK(content("a") == "a4");
 }

@@ -39,6 +39,10 @@ class frame_pool {
   struct counters {
     std::uint64_t allocated = 0;  ///< frames that came from the heap
     std::uint64_t reused = 0;     ///< frames that came from a free list
+    std::uint64_t released = 0;   ///< frames that came back
+
+    /// Frames that are in use: a coroutine that was forgotten is one too many.
+    std::uint64_t live() const noexcept { return allocated + reused - released; }
   };
 
   KADORO_DECL static void* allocate(std::size_t bytes);

@@ -36,6 +36,9 @@ class context : public coro::scheduler {
   /// Cancellable. In a coroutine, name the task before awaiting it: g++ 12 takes no braces in a `co_await` statement.
   virtual coro::task<result<int>> wait_signal(std::initializer_list<int> signals) = 0;
 
+  /// Whether nothing will run on it any more: a simulated host without power. What belongs to it can only be destroyed.
+  virtual bool dead() const noexcept { return false; }
+
   /// `asio`, `io_uring` or `sim`, for status and reports.
   virtual std::string_view backend() const noexcept = 0;
 

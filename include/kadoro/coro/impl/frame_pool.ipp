@@ -70,6 +70,7 @@ KADORO_DECL void* frame_pool::allocate(std::size_t bytes) {
 
 KADORO_DECL void frame_pool::release(void* frame, std::size_t bytes) noexcept {
   detail::frame_lists& local = detail::local_frames;
+  ++local.counted.released;
   if (enabled && bytes <= max_pooled_bytes && !local.closed) {
     std::size_t const index = detail::frame_class_of(bytes);
     detail::frame_class& frames = local.classes[index - 1];

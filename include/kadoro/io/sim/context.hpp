@@ -8,7 +8,10 @@
 #include "kadoro/coro/spawned.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/io/ready_queue.hpp"
+#include "kadoro/io/sim/flow_table.hpp"
+#include "kadoro/io/sim/local_clock.hpp"
 #include "kadoro/io/sim/world.hpp"
+#include "kadoro/io/timer_wheel.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::sim {
 
@@ -23,7 +26,8 @@ class context final : public io::context {
   context& operator=(context const&) = delete;
   KADORO_DECL ~context() override;
 
-  time_point now() const noexcept override { return world_.now(); }
+  /// The host's own clock: the world's, unless `set_clock` says otherwise.
+  time_point now() const noexcept override { return clock_.at(world_.now()); }
   KADORO_DECL void post(coro::ready_node& node) noexcept override;
   KADORO_DECL void arm(coro::timer_node& node, time_point due) noexcept override;
   KADORO_DECL void disarm(coro::timer_node& node) noexcept override;
@@ -42,6 +46,9 @@ class context final : public io::context {
   KADORO_DECL void add_address(endpoint const& address);
   /// The first address, port 0.
   endpoint const& address() const noexcept { return addresses_.front(); }
+  /// The network gives the host another address of the same family. What is bound to the old one is bound to the new
+  /// one, as sockets on the wildcard are; datagrams to the old one vanish.
+  KADORO_DECL void change_address(endpoint const& from, endpoint const& to);
 
   /// What `wait_signal` waits for. False if nobody waits for that signal.
   KADORO_DECL bool raise(int signal);
@@ -50,10 +57,38 @@ class context final : public io::context {
   void set_online(bool online) noexcept { online_ = online; }
   bool online() const noexcept { return online_; }
 
+  /// Hosts hear only those on the same island. All start on island 0.
+  KADORO_DECL void set_island(unsigned number) noexcept;
+  unsigned island() const noexcept { return island_; }
+
+  /// Puts the host behind a NAT of its world, or in front of all (null). From then on nobody outside reaches its own
+  /// addresses.
+  void set_nat(nat* box) noexcept { nat_ = box; }
+
+  /// A stateful firewall: only those come in to whom the same port sent within `memory`. Zero: none.
+  KADORO_DECL void set_firewall(duration memory) noexcept;
+
+  /// The host's clock: ahead of the world's by `offset`, and gaining `drift` (0.01: 1 % fast) from now on. Timers
+  /// follow it. It never goes back: where that would be behind what the host has seen, it goes on from there.
+  KADORO_DECL void set_clock(duration offset, double drift);
+
+  /// As a virtual machine that is stopped: nothing of the host runs; what arrives waits, up to the bound of a port.
+  /// After `resume` time has jumped, and what is due happens.
+  KADORO_DECL void pause() noexcept;
+  KADORO_DECL void resume() noexcept;
+  bool paused() const noexcept { return paused_; }
+
+  /// A slow host takes so long for each datagram that arrives, one after the other. Its timers are on time.
+  KADORO_DECL void set_service_time(duration each) noexcept;
+
+  /// The next `count` calls of `open_udp` fail as if the process had too many open files.
+  void fail_opens(std::uint64_t count) noexcept { failing_opens_ = count; }
+
   /// A power cut: unfinished coroutines are destroyed, ports and addresses are given up, timers and posts of whatever
   /// still refers to this context do nothing. Not from inside its own code. A new host may take the address.
   KADORO_DECL void crash();
   bool crashed() const noexcept { return crashed_; }
+  bool dead() const noexcept override { return crashed_; }
 
  protected:
   KADORO_DECL void run_until(bool const& done) override;
@@ -72,21 +107,63 @@ class context final : public io::context {
     static void on_turn(ready_node& node) { static_cast<turn_node&>(node).host.turn(); }
   };
 
+  /// Something that the world's clock does to this host.
+  class world_timer final : public coro::timer_node {
+   public:
+    world_timer(context& owner, void (context::*then)())
+        : timer_node(&world_timer::on_due), host_(owner), then_(then) {}
+
+   private:
+    static void on_due(timer_node& node) {
+      auto& self = static_cast<world_timer&>(node);
+      (self.host_.*self.then_)();
+    }
+    context& host_;
+    void (context::*then_)();
+  };
+
   KADORO_DECL coro::task<result<int>> wait_for_signal(std::vector<int> signals);
+  KADORO_DECL void shut_down();
   KADORO_DECL void turn();
+  KADORO_DECL void fire_timers();
+  KADORO_DECL void set_alarm(time_point due) noexcept;
+  KADORO_DECL void refresh_alarm() noexcept;
+
+  KADORO_DECL void add_port(detail::port& port);
+  KADORO_DECL detail::port* find_port(endpoint const& bound) const noexcept;
+  bool is_slow() const noexcept { return service_time_ > duration::zero(); }
+  KADORO_DECL void serve_next() noexcept;
+  KADORO_DECL void serve();
 
   world& world_;
   chacha20_random random_;
   std::vector<endpoint> addresses_;
-  std::vector<detail::port*> ports_;
+  std::vector<detail::port*> ports_;  // by port number
   std::uint16_t next_port_ = 49152;
   bool online_ = true;
   bool crashed_ = false;
+  bool paused_ = false;
   bool in_turn_ = false;
+  bool clock_seen_ = false;
+
+  unsigned island_ = 0;
+  nat* nat_ = nullptr;
+  duration firewall_memory_{};
+  detail::flow_table firewall_;
+  std::uint64_t failing_opens_ = 0;
 
   std::vector<int> awaited_signals_;
   int signal_ = 0;
   coro::event signalled_;
+
+  local_clock clock_;
+  timer_wheel wheel_;     // in the host's time
+  world_timer alarm_;     // when the first of them is due
+  time_point alarm_due_;  // in the host's time
+  bool firing_ = false;
+
+  duration service_time_{};
+  world_timer service_;  // when a slow host has come to the next datagram
 
   ready_queue ready_;
   turn_node turn_;
@@ -99,4 +176,5 @@ class context final : public io::context {
 #include "kadoro/io/sim/impl/context.ipp"
 #include "kadoro/io/sim/impl/port.ipp"
 #include "kadoro/io/sim/impl/world.ipp"
+#include "kadoro/io/sim/impl/world_network.ipp"
 #endif

@@ -5,6 +5,7 @@
 
 namespace kadoro::inline KADORO_ABI::io::sim {
 
+class nat;
 class world;
 
 namespace detail {
@@ -17,8 +18,12 @@ class flight final : public coro::timer_node {
   world& in;
   endpoint from;
   endpoint to;
+  endpoint origin;  ///< `from` as the sender knows it, on the inside of its NAT
   bytes data;
-  bool hint = false;  ///< an ICMP message: nobody listens at `from`
+  nat const* inside = nullptr;  ///< the NAT behind which it stays
+  unsigned island = 0;          ///< of the sender when it was sent
+  std::uint64_t digest = 0;     ///< of addresses and data; 0: not computed yet
+  bool hint = false;            ///< an ICMP message: nobody listens at `from`
 };
 
 }  // namespace detail

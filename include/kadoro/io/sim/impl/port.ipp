@@ -5,15 +5,13 @@
 #include <utility>
 
 #include "kadoro/io/sim/context.hpp"
-#include "kadoro/io/sim/host_key.hpp"
 #include "kadoro/io/sim/port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::sim::detail {
 
 KADORO_DECL port::port(context& host, endpoint const& local)
     : ready_node(&port::on_ready), host_(&host), world_(host.world_), local_(local) {
-  world_.ports_.emplace(host_key(local, local.port()), this);
-  host.ports_.push_back(this);
+  host.add_port(*this);
 }
 
 KADORO_DECL port::~port() {
@@ -24,17 +22,17 @@ KADORO_DECL port::~port() {
 KADORO_DECL void port::close() noexcept {
   receiver_ = nullptr;
   if (host_ == nullptr) return;
-  world_.ports_.erase(host_key(local_, local_.port()));
-  std::erase(host_->ports_, this);
-  host_ = nullptr;
+  context& host = *std::exchange(host_, nullptr);
+  std::erase(host.ports_, this);
   unlink();
   for (flight* const one : inbox_) world_.land(*one);
   inbox_.clear();
+  if (served_) host.serve_next();
 }
 
 KADORO_DECL void port::set_receiver(receiver* to) noexcept {
   receiver_ = to;
-  if (to != nullptr && host_ != nullptr && !inbox_.empty()) host_->post(*this);
+  if (host_ != nullptr && waiting()) host_->post(*this);
 }
 
 KADORO_DECL void port::send(endpoint const& to, bytes_view data) noexcept {
@@ -56,7 +54,7 @@ KADORO_DECL void port::send(endpoint const& to, bytes_view data) noexcept {
   ++sent_in_step_;
   ++counters_.sent;
   counters_.sent_bytes += data.size();
-  if (host_->online()) world_.send(local_, to, data);
+  world_.send(*host_, local_, to, data);
 }
 
 /// Takes over `one`, or returns false if the inbox is full.
@@ -68,14 +66,32 @@ KADORO_DECL bool port::arrive(flight& one) {
 }
 
 KADORO_DECL void port::deliver() {
+  context& host = *host_;
   world& in = world_;
+  bool const slow = host.is_slow();
+  if (!waiting() || (slow && !served_)) return host.serve_next();
+  served_ = false;
   std::vector<flight*> arrived;
   arrived.swap(inbox_);
   bool destroyed = false;
   destroyed_ = &destroyed;
+  std::size_t const done = hand_over(arrived, slow ? 1 : arrived.size(), destroyed);
+  for (std::size_t i = 0; i < done; ++i) in.land(*arrived[i]);
+  if (destroyed) {
+    for (std::size_t i = done; i < arrived.size(); ++i) in.land(*arrived[i]);
+  } else {
+    destroyed_ = nullptr;
+    arrived.erase(arrived.begin(), arrived.begin() + static_cast<std::ptrdiff_t>(done));
+    inbox_.swap(arrived);  // nothing arrives during a turn, so it gets its memory back
+  }
+  host.serve_next();
+}
+
+/// Gives up to `count` of `arrived` to the receiver; returns how many it took before it went away.
+KADORO_DECL std::size_t port::hand_over(std::vector<flight*> const& arrived, std::size_t count, bool const& destroyed) {
   std::array<datagram, batch_capacity> batch;
   std::size_t next = 0;
-  while (next < arrived.size() && !destroyed && receiver_ != nullptr) {
+  while (next < count && !destroyed && receiver_ != nullptr) {
     flight& head = *arrived[next];
     if (head.hint) {
       ++next;
@@ -83,7 +99,7 @@ KADORO_DECL void port::deliver() {
       continue;
     }
     std::size_t size = 0;
-    for (; next < arrived.size() && size < batch.size() && !arrived[next]->hint; ++next) {
+    for (; next < count && size < batch.size() && !arrived[next]->hint; ++next) {
       flight& one = *arrived[next];
       ++counters_.received;
       counters_.received_bytes += one.data.size();
@@ -91,13 +107,7 @@ KADORO_DECL void port::deliver() {
     }
     receiver_->on_datagrams({batch.data(), size});
   }
-  for (std::size_t i = 0; i < next; ++i) in.land(*arrived[i]);
-  if (destroyed) {
-    for (std::size_t i = next; i < arrived.size(); ++i) in.land(*arrived[i]);
-    return;
-  }
-  destroyed_ = nullptr;
-  inbox_.insert(inbox_.begin(), arrived.begin() + static_cast<std::ptrdiff_t>(next), arrived.end());
+  return next;
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::sim::detail
