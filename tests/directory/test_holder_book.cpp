@@ -163,3 +163,33 @@ TEST_CASE_FIXTURE(fixture, "holder book: a holder that changes its shard leaves 
   CHECK_FALSE(book.on_announcement(peer(1), announcement(1), 4, 10s, now));  // an older word about the old shard
   CHECK(observer.take() == "");
 }
+
+TEST_CASE_FIXTURE(fixture, "holder book: records without sequence count after a contact, and give way to signed ones") {
+  book.set_own(0, true, now);
+  CHECK(book.on_mark(peer(1), mark(1), 0, 10s, now));
+  CHECK(book.on_announcement(peer(1), announcement(1), 0, 20s, now));
+  book.reconsider();
+  CHECK_FALSE(book.complete());
+  contact(1);
+  CHECK(book.complete());
+  CHECK(observer.take() == "found1 complete");
+  auto* const e = book.find(peer(1)->id());
+  REQUIRE(e != nullptr);
+  CHECK_FALSE(e->details_stale);
+
+  // It has changed: no sequence says so, but the mark does.
+  CHECK(book.on_mark(peer(1), mark(1, true), 0, 30s, now));
+  book.reconsider();
+  CHECK(observer.take() == "ready");
+  CHECK(e->details_stale);
+  CHECK_FALSE(book.on_announcement(peer(1), announcement(1), 0, 30s, now));  // the same as before
+  CHECK_FALSE(e->details_stale);
+  now += 25s;  // a later copy has extended it
+  CHECK_FALSE(book.expire(now));
+
+  CHECK(book.on_tombstone(peer(1), holder_book::record_kind::mark, 4, 60s, now));
+  CHECK_FALSE(book.on_mark(peer(1), mark(1, true), 0, 30s, now));
+  CHECK_FALSE(book.on_announcement(peer(1), announcement(1), 0, 30s, now));
+  book.reconsider();
+  CHECK_FALSE(book.complete());
+}

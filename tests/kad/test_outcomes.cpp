@@ -58,6 +58,8 @@ TEST_CASE("get result: the sentences say how many and who") {
   found_record r;
   r.holders = 3;
   found->records.push_back(r);
+  CHECK(get_result(found).explain() == "found: 1 publisher, 3 holders; 2 peers answered, none of it signed");
+  found->records[0].value.signature[0] = r.value.signature[0] = 1;
   CHECK(get_result(found).explain() == "found: 1 publisher, 3 holders; 2 peers answered");
   CHECK_FALSE(get_result(found).unconfirmed());
   found->needed = 3;

@@ -23,14 +23,16 @@ enum class get_outcome : std::uint8_t {
 
 KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept;
 
-/// One publisher's record, as the answers had it.
+/// One publisher's record, as the answers had it. Whether the publisher signed it, `value.is_signed()` tells: if not,
+/// it is only somebody's word that this is the publisher, which is empty where nobody was named.
 struct found_record {
   record value;
   duration remaining{};     ///< of its life when the get was decided, by the most generous holder
-  std::size_t holders = 0;  ///< how many of those asked hold this sequence, this node included
+  std::size_t holders = 0;  ///< how many of those asked hold this sequence (unsigned: this value), this node included
 };
 
-/// The answer to a get: records merged by the highest sequence of each publisher, and how sure that is.
+/// The answer to a get: records merged by the highest sequence of each publisher, and how sure that is. Of a publisher
+/// whose signed record or tombstone was seen, unsigned copies are ignored.
 class get_result {
  public:
   struct state {

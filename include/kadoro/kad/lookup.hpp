@@ -54,6 +54,9 @@ class lookup {
     virtual void on_loss(candidate const&) {}
     /// All pages of that peer's answer have been seen. True: enough, as above.
     virtual bool on_answered(candidate const&) { return false; }
+    /// Asked when nobody but slow peers is left to wait for, and somebody has answered: whether that is enough. If not,
+    /// the lookup waits until they have answered or are proven dead.
+    virtual bool content() const { return true; }
 
    protected:
     ~visitor() = default;
@@ -80,7 +83,7 @@ class lookup {
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL void hurry_strangers(duration answered_after);
-  KADORO_DECL bool finished() const;
+  KADORO_DECL bool finished(visitor const& sees) const;
 
   coro::scheduler& scheduler_;
   transport::transport& transport_;
@@ -97,9 +100,16 @@ class lookup {
   coro::event progress_;
 };
 
-/// For lookups of which only the candidates matter.
+/// For lookups of which only the candidates matter. A patient one waits for all of the closest.
 class silent_visitor final : public lookup::visitor {
+ public:
+  explicit silent_visitor(bool patient = false) noexcept : patient_(patient) {}
+
+ private:
   bool on_answer(lookup::candidate const&, transport::message const&) override { return false; }
+  bool content() const override { return !patient_; }
+
+  bool patient_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

@@ -38,8 +38,12 @@ struct record_header {
   KADORO_DECL bool same_content(record_header const& other) const noexcept;
 };
 
-/// A signed record: what one publisher says under one key, for at most `lifetime_max` after it last said so. The
-/// highest sequence counts. Owns its bytes.
+/// A record: what one publisher says under one key, for at most `lifetime_max` after it last said so. The highest
+/// sequence counts. Owns its bytes.
+///
+/// Peers that do not sign (libp2p's) have records without signature: those have sequence 0 and no flags, their
+/// `lifetime_max` is what they had left when they were read, and who the publisher is, if they name one at all, is
+/// somebody's word.
 struct record {
   static constexpr std::uint32_t flag_tombstone = 1;  ///< withdraws what came before; has no value
 
@@ -54,7 +58,7 @@ struct record {
   duration lifetime_max{};  ///< whole milliseconds
   std::uint32_t flags = 0;
   kadoro::bytes value;
-  byte_array<64> signature{};
+  byte_array<64> signature{};  ///< all zero, which no key ever signs: a record without signature
 
   /// Makes and signs a record; the lifetime is rounded down to milliseconds. Precondition: the result is
   /// `well_formed()`, that is, the caller has checked what came from its user.
@@ -62,8 +66,12 @@ struct record {
                                  duration lifetime_max, std::uint32_t flags, bytes_view value);
 
   bool tombstone() const noexcept { return (flags & flag_tombstone) != 0 && value.empty(); }
+  bool is_signed() const noexcept { return signature != byte_array<64>{}; }
 
-  /// Within the limits above, from a publisher that can sign, and no tombstone with a value.
+  /// Key, value and lifetime within the limits above, and no tombstone with a value.
+  KADORO_DECL bool within_limits() const noexcept;
+
+  /// Within the limits, and from a publisher that can sign.
   KADORO_DECL bool well_formed() const noexcept;
 
   KADORO_DECL record_header header() const;
@@ -76,12 +84,24 @@ struct record {
 /// out where the message around it says it already.
 KADORO_DECL wire::record to_wire(record const& r, std::uint32_t remaining_ms, bool with_key);
 KADORO_DECL wire::record to_wire(record_header const& h, bool with_key);
+/// Likewise what libp2p's schema has of it: key, value, publisher and the seconds that remain. Those are rounded down,
+/// but 1 at least, because 0 says nothing.
+KADORO_DECL wire::record to_wire_unsigned(record const& r, duration remaining);
 
 /// Copies a record from the wire; `key_if_absent` stands in where the record itself names no key. Does not verify.
 /// Fails with `malformed` for a record that is not well formed, and with `refused_unsupported` for an unsigned one.
 KADORO_DECL result<record> from_wire(wire::record const& r, bytes_view key_if_absent);
 /// Likewise for a header, which has a `value_hash`.
 KADORO_DECL result<record_header> header_from_wire(wire::record const& r, bytes_view key_if_absent);
+
+/// Copies a record without signature. Its life is what it says remains of it, `unsigned_lifetime` if it says nothing,
+/// and never more; its publisher stays empty if it names none. Fails with `malformed` for a record that is over a
+/// limit, whose publisher is no peer id, or that has anything which only a signed one can have: then its signature was
+/// taken away.
+KADORO_DECL result<record> unsigned_from_wire(wire::record const& r, bytes_view key_if_absent);
+
+/// How long a record without signature lives that does not say it: as in libp2p.
+inline constexpr duration unsigned_lifetime = record::max_lifetime;
 
 /// `d` in whole milliseconds, rounded down, for fields of 32 bits: 0 if negative, at most `max_lifetime`.
 KADORO_DECL std::uint32_t to_wire_ms(duration d) noexcept;

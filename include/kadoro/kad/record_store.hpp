@@ -46,10 +46,11 @@ struct store_counters {
   std::uint64_t verified_inline = 0;         ///< before the acknowledgement
   std::uint64_t verified_later = 0;          ///< idle, or because somebody wanted to read
   std::uint64_t expired = 0;
+  std::uint64_t displaced = 0;  ///< unsigned ones, by a signed one of the publisher that they name
   std::uint64_t forgotten = 0;  ///< sequences that need not be remembered any more
 };
 
-/// The signed records that a node holds, one slot per key and publisher, with the rules of their life:
+/// The records that a node holds, one slot per key and publisher, with the rules of their life:
 ///
 ///     (nothing) --put--> pending --verified--> valid --expired--> remembered --forgotten--> (nothing)
 ///                           |                    ^  \__ renew, or a higher sequence
@@ -60,6 +61,9 @@ struct store_counters {
 ///   that no copy from elsewhere brings an old record back.
 /// - What the publisher puts over its own session is acknowledged before its signature is verified, but neither shown
 ///   to anybody nor let replace a valid copy until it is.
+/// - A record without signature stands in its publisher's slot if the publisher itself brought it; whatever else a peer
+///   brings stands in one slot of that sender. It has no sequence, nobody renews it, nothing is remembered of it, and
+///   it gives way to the signed word of the publisher that it names, as long as that is known or remembered.
 ///
 /// Knows no clock: every `now` comes from the caller and never goes back. What is due by then has happened first.
 class record_store {
@@ -80,6 +84,7 @@ class record_store {
   struct held {
     record const* value = nullptr;  ///< valid until the store changes
     duration remaining{};
+    bool relayed = false;  ///< unsigned, and brought by somebody else than the publisher that it names
   };
 
   KADORO_DECL record_store(store_limits const& limits, verified_cache& cache);
@@ -93,21 +98,33 @@ class record_store {
   KADORO_DECL put_result put(record what, origin from, std::optional<std::uint64_t> range, duration remaining,
                              time_point now);
 
+  /// Takes a record without signature that `sender` brought; its life is its `lifetime_max`. What the same sender put
+  /// there before is replaced. `malformed`, `refused_too_large`, `refused_full` (the share is the sender's), and
+  /// `refused_stale` if a signed record or tombstone of the publisher that it names is known, or only its sequence.
+  KADORO_DECL put_result put_unsigned(record what, peer_id const& sender, std::optional<std::uint64_t> range,
+                                      time_point now);
+
   /// The publisher says, over its own session, that exactly this sequence lives on: until now + lifetime_max.
   /// `refused_unknown` if no such copy is held, `refused_stale` if a higher sequence is known.
   KADORO_DECL std::optional<errc> renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
                                         time_point now);
 
   /// All live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
-  /// publisher. Clears `out` first.
+  /// publisher. One of each publisher: of unsigned ones, what it brought itself, else what lives longest. Clears `out`
+  /// first.
   KADORO_DECL void get(bytes_view key, time_point now, std::vector<held>& out);
+  /// What the publisher itself said; nothing that was relayed.
   KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
 
-  /// The sequence of the live record in that slot, verified or not; looks, and changes nothing.
+  /// The sequence of the live signed record in that slot, verified or not; looks, and changes nothing.
   KADORO_DECL std::optional<std::uint64_t> sequence_of(bytes_view key, peer_id const& publisher) const;
 
   /// The highest sequence known of that slot, live or remembered.
   KADORO_DECL std::optional<record_header> highest(bytes_view key, peer_id const& publisher);
+
+  /// A copy went to where it cannot be withdrawn: once it has expired here, its sequence is remembered until `until`
+  /// at least. Nothing for a slot without a signed record.
+  KADORO_DECL void remember_until(bytes_view key, peer_id const& publisher, time_point until);
 
   /// Idle work: verifies up to `max` of the records that wait. True if more wait.
   KADORO_DECL bool verify_some(std::size_t max);
@@ -123,7 +140,7 @@ class record_store {
     expire(now);
     for (auto at = slots_.begin(); at != slots_.end();) {
       auto const here = at++;
-      if (settle(here) && here->second.valid) fn(here->second.valid->as_held(now));
+      if (settle(here) && here->second.valid) fn(as_held(here, now));
     }
   }
 
@@ -137,19 +154,23 @@ class record_store {
   store_counters const& counters() const noexcept { return counters_; }
 
  private:
-  /// A slot's place: in the order of keys, then of publishers as `get` wants them.
+  /// A slot's place: in the order of keys, then of publishers as `get` wants them, and behind these the senders of what
+  /// is relayed.
   struct slot_name {
     kadoro::bytes key;
+    bool relayed = false;
     std::uint32_t cursor = 0;
-    peer_id publisher;
+    peer_id owner;  ///< the publisher, or that sender: whose share it counts against
   };
   struct slot_view {
-    KADORO_DECL slot_view(bytes_view slot_key, peer_id const& slot_publisher) noexcept;
-    slot_view(slot_name const& of) noexcept : key(of.key), cursor(of.cursor), publisher(of.publisher.bytes()) {}
+    KADORO_DECL slot_view(bytes_view slot_key, peer_id const& slot_owner, bool is_relayed = false) noexcept;
+    slot_view(slot_name const& of) noexcept
+        : key(of.key), relayed(of.relayed), cursor(of.cursor), owner(of.owner.bytes()) {}
 
     bytes_view key;
+    bool relayed;
     std::uint32_t cursor;
-    bytes_view publisher;
+    bytes_view owner;
   };
   struct by_name {
     using is_transparent = void;
@@ -161,7 +182,6 @@ class record_store {
     crypto::digest value_hash{};  ///< known once it is valid
     time_point expires{};
 
-    held as_held(time_point now) const noexcept { return {&what, expires - now}; }
     record_header header() const {
       return {what.key, what.publisher, what.sequence, what.lifetime_max, what.flags, value_hash, what.signature};
     }
@@ -183,6 +203,8 @@ class record_store {
     time_point due{};           ///< in `agenda_`
 
     bool live() const noexcept { return valid || pending; }
+    /// Whether its publisher's signed word is known, once it is settled.
+    bool speaks() const noexcept { return remembered || (valid && valid->what.is_signed()); }
   };
 
   struct usage {
@@ -191,15 +213,24 @@ class record_store {
     std::size_t slots = 0;
   };
 
-  KADORO_DECL static slot_name make_name(record const& of);
-  KADORO_DECL slot_map::iterator find_settled(bytes_view key, peer_id const& publisher);
+  KADORO_DECL static slot_view view_of(record const& signed_one) noexcept;
+  static held as_held(slot_map::const_iterator at, time_point now) noexcept {
+    return {&at->second.valid->what, at->second.valid->expires - now, at->first.relayed};
+  }
+  KADORO_DECL slot_map::iterator find_settled(slot_view const& name);
   KADORO_DECL put_result refuse(errc why) noexcept;
   KADORO_DECL put_result refuse_stale(slot const& known);
   KADORO_DECL put_result put_same(slot_map::iterator at, record&& what, origin from, time_point now);
   KADORO_DECL put_result put_new(slot_map::iterator at, record&& what, origin from, std::optional<std::uint64_t> range,
                                  duration life, time_point now);
+  /// The slot, made if there is none, in the middle of a change.
+  KADORO_DECL slot_map::iterator open_slot(slot_map::iterator at, slot_view const& name, peer_id const& owner,
+                                           std::optional<std::uint64_t> range);
+  /// What a record of so many bytes needs beyond what the slot has.
+  KADORO_DECL usage growth(slot_map::const_iterator at, std::size_t bytes) const noexcept;
+  KADORO_DECL void drop_relayed(bytes_view key, peer_id const& publisher);
   /// The counter of the limit that stands against this much more; null if there is room.
-  KADORO_DECL std::uint64_t* no_room(peer_id const& publisher, std::optional<std::uint64_t> range, usage const& more);
+  KADORO_DECL std::uint64_t* no_room(peer_id const& owner, std::optional<std::uint64_t> range, usage const& more);
   KADORO_DECL static void retire_valid(slot& in);
   /// Verifies what is pending. False if nothing was left, and the slot is gone.
   KADORO_DECL bool settle(slot_map::iterator at);

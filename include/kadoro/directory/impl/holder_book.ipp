@@ -97,7 +97,9 @@ KADORO_DECL bool holder_book::on_mark(peer_ref const& who, shard_mark what, std:
   if (!extend(e->mark, sequence, remaining, now)) return false;
   if (before != 0 && sequence > before) e->details_stale = true;  // announced anew: both keys were written
   if (e->announcement.live && e->announcement.sequence > sequence) return false;
-  return list(*e, was_listed, what.shard_id, what.loaded, now);
+  bool const news = list(*e, was_listed, what.shard_id, what.loaded, now);
+  if (news && was_listed && sequence == 0) e->details_stale = true;  // unsigned marks have no sequence that grows
+  return news;
 }
 
 KADORO_DECL bool holder_book::on_announcement(peer_ref const& who, shard_announcement what, std::uint64_t sequence,

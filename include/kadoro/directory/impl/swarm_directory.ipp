@@ -251,7 +251,7 @@ KADORO_DECL void swarm_directory::absorb_marks(kad::get_result const& from) {
   time_point const now = context_.now();
   bool news = false;
   for (kad::found_record const& r : from.records()) {
-    if (r.value.publisher == node_.id()) continue;
+    if (r.value.publisher == node_.id() || r.value.publisher.empty()) continue;  // empty: unsigned, of nobody
     auto const mark = shard_mark::from_json(r.value.value);
     if (!mark) {
       refuse(error(errc::malformed, r.value.publisher.to_string() + ": " + mark.error().message()));
@@ -271,7 +271,7 @@ KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad:
   time_point const now = context_.now();
   bool news = false;
   for (kad::found_record const& r : from.records()) {
-    if (r.value.publisher == node_.id()) continue;
+    if (r.value.publisher == node_.id() || r.value.publisher.empty()) continue;  // empty: unsigned, of nobody
     auto what = shard_announcement::from_json(r.value.value, shard, r.value.publisher);
     if (!what) {
       refuse(what.error());

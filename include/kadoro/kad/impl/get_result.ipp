@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "kadoro/kad/get_result.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -25,6 +27,8 @@ KADORO_DECL std::string get_result::explain() const {
       std::string text = "found: " + std::to_string(state_->records.size()) +
                          (state_->records.size() == 1 ? " publisher, " : " publishers, ") + std::to_string(holders) +
                          (holders == 1 ? " holder; " : " holders; ") + peers(answered()) + " answered";
+      auto const is_signed = [](found_record const& r) { return r.value.is_signed(); };
+      if (std::none_of(records().begin(), records().end(), is_signed)) text += ", none of it signed";
       return unconfirmed() ? text + " (unconfirmed: a newer sequence may exist)" : text;
     }
     case get_outcome::not_found:

@@ -106,8 +106,8 @@ KADORO_DECL void lookup::hurry_strangers(duration answered_after) {
   }
 }
 
-/// Nobody of the closest is still worth waiting for. Slow ones are not, once somebody has answered.
-KADORO_DECL bool lookup::finished() const {
+/// Nobody of the closest is still worth waiting for. Slow ones mostly are not, once somebody has answered.
+KADORO_DECL bool lookup::finished(visitor const& sees) const {
   std::size_t in_race = 0;
   bool answered = false;
   bool slow = false;
@@ -120,7 +120,7 @@ KADORO_DECL bool lookup::finished() const {
     answered = answered || c->now == state::answered;
     slow = slow || c->now == state::slow;
   }
-  return answered || enough_ || !slow;
+  return enough_ || !slow || (answered && sees.content());
 }
 
 KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
@@ -130,7 +130,7 @@ KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
   for (;;) {
     progress_.reset();
     if (!enough_) start_more(asks, sees);
-    if (finished()) break;
+    if (finished(sees)) break;
     auto const progress = co_await progress_.wait();
     if (!progress) break;
   }
@@ -149,6 +149,10 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   request.key = l.target_;
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);
+    if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer
+      l.scheduler_.disarm(c);
+      co_return;
+    }
     if (!answer || answer->refusal) {
       bool const refused = answer.has_value();
       c.now = refused ? state::refused : state::failed;

@@ -15,7 +15,7 @@ KADORO_DECL result<std::unique_ptr<node>> node::open(io::context& context, crypt
 }
 
 KADORO_DECL node::~node() {
-  if (core_->closed()) return;
+  if (core_->closed() || core_->context_.dead()) return;
   std::fprintf(stderr, "kadoro: node %s destroyed while open; it leaves without waiting\n",
                core_->id_.to_string().c_str());
   core_->close_behind();

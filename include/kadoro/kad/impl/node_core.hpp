@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -15,6 +16,12 @@
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
+
+/// Whether the peer has said hello and speaks libp2p's schema only: it knows no signatures, sequences and tombstones,
+/// and keeps one record per key.
+inline bool is_foreign(transport::peer const& who) noexcept {
+  return who.mode != peer_mode::unknown && (who.features & transport::transport::feature_signed_records) == 0;
+}
 
 class node_core final : public std::enable_shared_from_this<node_core>, private transport::handler {
  public:
@@ -78,8 +85,10 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void on_peer_confirmed(peer_ref const& who) override;
   KADORO_DECL void on_peer_lost(peer_ref const& who, error const& why) override;
   KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request, transport::message& answer);
-  KADORO_DECL void answer_records(transport::message const& request, transport::message& answer);
+  KADORO_DECL void answer_records(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);
+  KADORO_DECL record_store::put_result accept_unsigned(peer_ref const& from, transport::message const& request);
 
   // impl/node_put.ipp
   class put_guard;
@@ -89,11 +98,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                     std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
                                                     bool last_round);
   KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew);
+  KADORO_DECL static coro::task<result<transport::message>> hand_on(node_core& core, record const& what,
+                                                                    duration remaining, peer_ref to);
+  KADORO_DECL void note_foreign_copy(record const& what);
   KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
   KADORO_DECL bool superseded(bytes_view key, put_receipt::state const& by) const;
+  KADORO_DECL bool is_holder(record const& what, peer_id const& who) const;
   KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
 
   // impl/node_get.ipp
@@ -107,6 +120,11 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void arm_tick();
   KADORO_DECL void renew_due(time_point now);
   KADORO_DECL void probe(time_point now);
+  KADORO_DECL void look_around(time_point now);
+  KADORO_DECL void look_soon();
+  KADORO_DECL void remember_dead(peer_ref const& who);
+  KADORO_DECL void forget_dead(time_point now);
+  KADORO_DECL void news_of(peer_ref const& who);
   KADORO_DECL void refresh(time_point now);
   class renewal_guard;
   KADORO_DECL static coro::task<void> renew_job(node_core& core, kadoro::bytes key);
@@ -148,13 +166,17 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool settled_ = false;
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
-  std::map<kadoro::bytes, put_receipt::state const*, bytes_less> newest_put_;  ///< of each key, while it runs
+  std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::size_t renewals_ = 0;                                                   ///< jobs under way
+  std::deque<std::pair<time_point, peer_ref>> dead_;                          ///< lately lost, the latest last
   std::set<peer_id> checking_;                                                 ///< peers that are being pinged
   record_header last_held_;                                                    ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};
+  time_point next_look_ = time_point::max();  ///< for our own neighbourhood
+  duration look_interval_{};
+  time_point last_tick_{};
   alarm<&node_core::tick> tick_{*this};
   alarm<&node_core::verify_idle> verify_{*this};
   coro::scope jobs_;

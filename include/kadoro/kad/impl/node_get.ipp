@@ -6,7 +6,8 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-/// Merges answers by the highest sequence of each publisher, and knows when they are enough.
+/// Merges answers by the highest sequence of each publisher, and knows when they are enough. Copies without signature
+/// come after all signed ones: they neither end a get that waits for no quorum, nor repair anything.
 class node_core::get_collector final : public lookup::visitor {
  public:
   get_collector(node_core& core, get_options how, bytes_view wanted, std::shared_ptr<get_result::state> state)
@@ -27,17 +28,30 @@ class node_core::get_collector final : public lookup::visitor {
   bool take_local() {
     std::vector<record_store::held> held;
     core_.store_.get(key_, core_.context_.now(), held);
-    for (record_store::held const& h : held) take(*h.value, h.remaining);
+    for (record_store::held const& h : held) {
+      if (h.value->is_signed())
+        take(*h.value, h.remaining);
+      else
+        take_unsigned(*h.value, h.remaining, !h.relayed);
+    }
     return !how_.quorum && any_live();
   }
 
   bool on_answer(lookup::candidate const& from, transport::message const& answer) override {
     auto& said = answers_[from.peer->id()];
     for (wire::record const& w : answer.records) {
-      auto what = from_wire(w, key_);
-      bool const good = what && equal(what->key, key_) && w.remaining_ms > 0 && verified(*what);
+      bool const is_signed = !w.signature.empty();
+      auto what = is_signed ? from_wire(w, key_) : unsigned_from_wire(w, key_);
+      bool const good = what && equal(what->key, key_) && (!is_signed || (w.remaining_ms > 0 && verified(*what)));
       if (!good) {
         ++invalid_;
+        continue;
+      }
+      if (!is_signed) {
+        said.try_emplace(what->publisher, 0);
+        duration const life = what->lifetime_max;
+        bool const first_hand = what->publisher == from.peer->id();
+        take_unsigned(std::move(*what), life, first_hand);
         continue;
       }
       duration const remaining = std::min<duration>(std::chrono::milliseconds(w.remaining_ms), what->lifetime_max);
@@ -53,9 +67,16 @@ class node_core::get_collector final : public lookup::visitor {
     ++answered_;
     if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
     auto const closest = seek_->closest(core_.options_.replicas);
-    if (heard_of(closest) < how_.quorum->needed(closest.size()) || best_.empty()) return false;
+    if (heard_of(closest) < how_.quorum->needed(closest.size()) || (best_.empty() && unsigned_.empty())) return false;
     decide();
     return true;
+  }
+
+  /// A quorum waits for those of the closest that are slow, if it needs them.
+  bool content() const override {
+    if (!how_.quorum) return true;
+    auto const closest = seek_->closest(core_.options_.replicas);
+    return heard_of(closest) >= how_.quorum->needed(closest.size());
   }
 
   void on_loss(lookup::candidate const& who) override {
@@ -83,6 +104,7 @@ class node_core::get_collector final : public lookup::visitor {
       found.remaining = b.expires - now;
       (found.value.tombstone() ? state_->withdrawn : state_->records).push_back(std::move(found));
     }
+    add_unsigned(now);
     if (!state_->records.empty())
       state_->outcome = get_outcome::found;
     else if (state_->invalid > 0 && state_->withdrawn.empty())
@@ -136,6 +158,47 @@ class node_core::get_collector final : public lookup::visitor {
     ++best.found.holders;
   }
 
+  /// One of the values that unsigned copies give to a publisher.
+  struct claim {
+    newest copy;
+    bool first_hand = false;  // the publisher itself said it
+  };
+
+  void take_unsigned(record what, duration remaining, bool first_hand) {
+    static constexpr std::size_t max_claims = 16;  // of one publisher; there is no order in them that could help
+    std::vector<claim>& claims = unsigned_[what.publisher];
+    auto at = std::find_if(claims.begin(), claims.end(),
+                           [&what](claim const& c) { return c.copy.found.value.value == what.value; });
+    if (at == claims.end()) {
+      if (claims.size() == max_claims) {
+        ++invalid_;
+        return;
+      }
+      at = claims.emplace(claims.end());
+      at->copy.found.value = std::move(what);
+    }
+    at->first_hand = at->first_hand || first_hand;
+    at->copy.expires = std::max(at->copy.expires, core_.context_.now() + remaining);
+    ++at->copy.found.holders;
+  }
+
+  /// Of every publisher without a signed word: what it said itself, else what lives longest. Who names no publisher may
+  /// well have its copy from one that signed, and counts only where nobody did.
+  void add_unsigned(time_point now) {
+    for (auto const& [publisher, claims] : unsigned_) {
+      if (publisher.empty() ? !best_.empty() : best_.contains(publisher)) continue;
+      auto const at = std::max_element(claims.begin(), claims.end(), [](claim const& a, claim const& b) {
+        return std::pair(a.first_hand, a.copy.expires) < std::pair(b.first_hand, b.copy.expires);
+      });
+      if (at->copy.expires <= now) continue;
+      found_record found = at->copy.found;
+      found.remaining = at->copy.expires - now;
+      state_->records.push_back(std::move(found));
+    }
+    std::sort(state_->records.begin(), state_->records.end(),
+              [](found_record const& a, found_record const& b) { return a.value.publisher < b.value.publisher; });
+  }
+
   node_core& core_;
   get_options how_;
   bytes_view key_;
@@ -146,7 +209,8 @@ class node_core::get_collector final : public lookup::visitor {
   std::size_t unanswered_ = 0;
   std::size_t invalid_ = 0;
   std::string cause_;
-  std::map<peer_id, newest> best_;                               // by publisher
+  std::map<peer_id, newest> best_;                               // by publisher, signed
+  std::map<peer_id, std::vector<claim>> unsigned_;               // likewise, in the order in which they came
   std::map<peer_id, std::map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
 };
 
@@ -182,7 +246,8 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   co_await repair(core, collector, seek);
 }
 
-/// Holders that lag get the newest sequence; with a quorum, so do replicas that lack the record.
+/// Holders that lag get the newest sequence; with a quorum, so do replicas that lack the record. A foreign peer has no
+/// sequences, and one record per key: it gets one if it shows none at all.
 KADORO_DECL coro::task<void> node_core::repair(node_core& core, get_collector const& seen, lookup const& seek) {
   static constexpr std::size_t max_repairs = 8;
   static constexpr duration worth_it = std::chrono::seconds(1);
@@ -190,18 +255,17 @@ KADORO_DECL coro::task<void> node_core::repair(node_core& core, get_collector co
   for (lookup::candidate const* c : seek.closest(core.options_.replicas)) {
     auto const said = seen.answers().find(c->peer->id());
     if (c->now != lookup::state::answered || said == seen.answers().end()) continue;
+    bool const foreign = is_foreign(*c->peer);
+    if (foreign && !said->second.empty()) continue;
     for (auto const& [publisher, best] : seen.best()) {
       auto const holds = said->second.find(publisher);
       bool const lacks = holds == said->second.end() && seen.wants_all_replicas() && publisher != c->peer->id();
       bool const lags = holds != said->second.end() && holds->second < best.found.value.sequence;
       duration const remaining = best.expires - core.context_.now();
       if ((!lacks && !lags) || remaining < worth_it || ++repaired > max_repairs) continue;
-      transport::message request;
-      request.type = transport::message_type::replicate;
-      request.key = best.found.value.key;
-      request.record = to_wire(best.found.value, to_wire_ms(remaining), false);
-      auto const answer = co_await core.transport_->request(c->peer, request);
-      if (!answer) break;
+      if (foreign && best.found.value.tombstone()) continue;
+      auto const answer = co_await hand_on(core, best.found.value, remaining, c->peer);
+      if (!answer || foreign) break;
     }
   }
 }

@@ -22,7 +22,51 @@ KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
     if (core.table_.size() == before) break;
   }
   core.settling_ = false;
+  if (!core.settled_) core.look_soon();
   core.settled_ = true;
+}
+
+/// Looks for this node's own neighbourhood again and again: soon after news of it, rarely when nothing happens, but
+/// never not at all. Others may have given this node up during an outage that it did not notice; whoever it asks knows
+/// it again.
+KADORO_DECL void node_core::look_around(time_point now) {
+  static constexpr duration longest = std::chrono::seconds(30);
+  static constexpr duration asleep = std::chrono::seconds(2);  // a tick of a second was so late
+  if (now - last_tick_ > asleep) look_soon();
+  last_tick_ = now;
+  if (!settled_ || now < next_look_) return;
+  start_settling();
+  look_interval_ = std::min(2 * look_interval_, longest);
+  // Not all nodes at once, though they started together.
+  auto const spread = static_cast<std::uint64_t>(look_interval_.count() / 4);
+  next_look_ = now + look_interval_ - duration(static_cast<duration::rep>(context_.random().below(spread)));
+}
+
+KADORO_DECL void node_core::look_soon() {
+  static constexpr duration shortest = std::chrono::seconds(2);
+  look_interval_ = shortest;
+  next_look_ = std::min(next_look_, context_.now() + shortest);
+}
+
+/// Others go on suggesting a peer that they have not missed yet. Holding on to it keeps what we know: it is not asked,
+/// and takes no place in a replica set, until it calls, or for so long.
+KADORO_DECL void node_core::remember_dead(peer_ref const& who) {
+  static constexpr std::size_t max_dead = 256;
+  who->unanswered = std::max(who->unanswered, 1u);
+  if (dead_.size() == max_dead) dead_.pop_front();
+  dead_.emplace_back(context_.now(), who);
+}
+
+KADORO_DECL void node_core::forget_dead(time_point now) {
+  static constexpr duration memory = std::chrono::minutes(1);
+  while (!dead_.empty() && now - dead_.front().first > memory) dead_.pop_front();
+}
+
+/// A server came or went. If it is one of our neighbours, others may have come or gone too.
+KADORO_DECL void node_core::news_of(peer_ref const& who) {
+  std::vector<contact> closest;
+  table_.closest(table_.self(), k(), closest);
+  if (std::any_of(closest.begin(), closest.end(), [&who](contact const& c) { return c.peer == who; })) look_soon();
 }
 
 KADORO_DECL coro::task<result<void>> node_core::join() {
@@ -76,7 +120,7 @@ KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes 
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
               steps);
   seek.start_from(core.k(), core.seeds_);
-  silent_visitor nothing;
+  silent_visitor nothing(state != nullptr);
   co_await seek_all(core, seek, nothing);
   core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
   if (!state) co_return;
@@ -99,8 +143,10 @@ KADORO_DECL void node_core::arm_tick() {
 KADORO_DECL void node_core::tick() {
   time_point const now = context_.now();
   store_.expire(now);
+  forget_dead(now);
   renew_due(now);
   probe(now);
+  look_around(now);
   refresh(now);
   arm_tick();
 }
@@ -155,16 +201,14 @@ KADORO_DECL coro::task<void> node_core::evict_job(node_core& core, peer_ref olde
 }
 
 /// Looks through buckets that no lookup has touched for long. What is looked for is a pre-image, so it takes some
-/// hashing; buckets too deep for that are those of our own neighbourhood, where the lookup of our own id goes.
+/// hashing; buckets too deep for that are those of our own neighbourhood, which `look_around` sees to.
 KADORO_DECL void node_core::refresh(time_point now) {
   static constexpr duration interval = std::chrono::minutes(10);
   static constexpr int deepest = 10;
   if (now < next_refresh_) return;
   next_refresh_ = now + interval / 10;
-  bool neighbourhood = false;
   for (int const bucket : table_.buckets_to_refresh(now, interval)) {
     if (bucket > deepest) {
-      neighbourhood = true;
       table_.touch(bucket, now);
       continue;
     }
@@ -175,7 +219,6 @@ KADORO_DECL void node_core::refresh(time_point now) {
     }
     jobs_.spawn(find_job(*this, std::move(target)));
   }
-  if (neighbourhood) jobs_.spawn(find_job(*this, to_bytes(id_.bytes())));
 }
 
 // ---- keeping records alive ------------------------------------------------------------------------------------------
@@ -288,9 +331,14 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
 
   static constexpr std::size_t slice = 64;  // then others have their turn
   std::vector<std::pair<kadoro::bytes, peer_id>> theirs;
-  core.store_.for_each(core.context_.now(), [&core, &to, &theirs](record_store::held const& h) {
-    if (h.value->publisher != core.id_ && h.value->publisher != to->id())
-      theirs.emplace_back(h.value->key, h.value->publisher);
+  bool const foreign = is_foreign(*to);
+  core.store_.for_each(core.context_.now(), [&core, &to, &theirs, foreign](record_store::held const& h) {
+    if (!h.value->is_signed() || h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
+    // A foreign peer keeps one record per key, and would only take the last.
+    if (foreign && (core.publications_.contains(h.value->key) || h.value->tombstone() ||
+                    (!theirs.empty() && theirs.back().first == h.value->key)))
+      return;
+    theirs.emplace_back(h.value->key, h.value->publisher);
   });
   for (std::size_t i = 0; i < theirs.size(); ++i) {
     auto const& [key, publisher] = theirs[i];
@@ -303,11 +351,8 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
     auto const held = core.store_.find(key, publisher, core.context_.now());
     if (!held) continue;
     record const what = *held->value;
-    transport::message request;
-    request.type = transport::message_type::replicate;
-    request.key = what.key;
-    request.record = to_wire(what, std::max(1u, to_wire_ms(held->remaining)), false);
-    auto const answer = co_await core.transport_->request(to, request);
+    if (!what.is_signed()) continue;
+    auto const answer = co_await hand_on(core, what, held->remaining, to);
     if (!answer) co_return;
   }
 }

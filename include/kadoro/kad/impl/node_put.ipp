@@ -77,13 +77,25 @@ KADORO_DECL bool node_core::superseded(bytes_view key, put_receipt::state const&
   return at == newest_put_.end() || at->second != &by;
 }
 
+/// Whether that peer has confirmed this very sequence.
+KADORO_DECL bool node_core::is_holder(record const& what, peer_id const& who) const {
+  auto const at = publications_.find(what.key);
+  return at != publications_.end() && at->second.what.sequence == what.sequence && at->second.holders.contains(who);
+}
+
 KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, bool holds) {
   auto const at = publications_.find(what.key);
   if (at == publications_.end() || at->second.what.sequence != what.sequence) return;
-  if (holds)
-    at->second.holders.insert(who);
-  else
+  if (!holds) {
     at->second.holders.erase(who);
+    return;
+  }
+  at->second.holders.insert(who);
+  // A put that still runs may have given that peer up already; its receipt lives until the end.
+  auto const put = newest_put_.find(what.key);
+  if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
+  for (replica& r : put->second->replicas)
+    if (r.peer == who && r.now != replica::state::asked) r = {who, replica::state::stored, {}, {}};
 }
 
 KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
@@ -201,7 +213,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     auto const got = std::make_shared<get_result::state>(what.key, core.context_.now());
     co_await get_job(core, what.key, get_options(), false, got);
     bool const found = std::any_of(got->records.begin(), got->records.end(), [&what](found_record const& r) {
-      return r.value.publisher == what.publisher && r.value.sequence == what.sequence;
+      bool const same = r.value.is_signed() ? r.value.sequence == what.sequence : r.value.value == what.value;
+      return same && r.value.publisher == what.publisher;
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
@@ -231,7 +244,16 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
 KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
                                                                     bool renew) {
   store_answer said;
-  for (int attempt = renew ? 0 : 1; attempt < 2; ++attempt) {
+  bool const held = core.is_holder(what, to->id());
+  bool const foreign = is_foreign(*to);
+  if (foreign && what.tombstone()) {
+    said.now = replica::state::refused;
+    said.refusal = errc::refused_unsupported;
+    said.why = "cannot be told that a record is withdrawn: it keeps its copy until that runs out";
+    core.note_holder(what, to->id(), false);
+    co_return said;
+  }
+  for (int attempt = renew && !foreign ? 0 : 1; attempt < 2; ++attempt) {
     transport::message request;
     request.key = what.key;
     if (attempt == 0) {
@@ -239,8 +261,9 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
       request.sequence = what.sequence;
     } else {
       request.type = transport::message_type::put_value;
-      request.record = to_wire(what, 0, false);
+      request.record = foreign ? to_wire_unsigned(what, what.lifetime_max) : to_wire(what, 0, false);
     }
+    if (foreign) core.note_foreign_copy(what);  // it may take it and not be heard
     auto const answer = co_await core.transport_->request(to, request);
     if (!answer) {
       said.why = answer.error().message();
@@ -255,12 +278,42 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     said.refusal = answer->refusal;
     said.why = make_error_code(*answer->refusal).message();
     if (answer->refusal == errc::refused_stale && answer->record) {
-      auto const held = header_from_wire(*answer->record, what.key);
-      if (held && held->publisher == core.id_ && held->key == what.key && held->verify()) said.newer = held->sequence;
+      auto const word = header_from_wire(*answer->record, what.key);
+      if (word && word->publisher == core.id_ && word->key == what.key && word->verify()) said.newer = word->sequence;
     }
+  }
+  if (said.now == replica::state::no_answer && !held && core.is_holder(what, to->id())) {
+    said.now = replica::state::stored;  // another job of ours got through to it meanwhile
+    said.why.clear();
   }
   core.note_holder(what, to->id(), said.now == replica::state::stored);
   co_return said;
+}
+
+/// Gives a holder's copy to a peer, with what remains of its life. A foreign one takes it as this node's word; what
+/// cannot be said to it is a refusal, without asking.
+KADORO_DECL coro::task<result<transport::message>> node_core::hand_on(node_core& core, record const& what,
+                                                                      duration remaining, peer_ref to) {
+  bool const foreign = is_foreign(*to);
+  transport::message request;
+  request.key = what.key;
+  request.type = foreign ? transport::message_type::put_value : transport::message_type::replicate;
+  request.record =
+      foreign ? to_wire_unsigned(what, remaining) : to_wire(what, std::max(1u, to_wire_ms(remaining)), false);
+  if (foreign) {
+    if (what.tombstone()) {
+      transport::message unsaid;
+      unsaid.refusal = errc::refused_unsupported;
+      co_return unsaid;
+    }
+    core.note_foreign_copy(what);
+  }
+  co_return co_await core.transport_->request(to, request);
+}
+
+/// Foreign peers pass on what they have, as long as libp2p keeps records: until then its sequence is remembered here.
+KADORO_DECL void node_core::note_foreign_copy(record const& what) {
+  store_.remember_until(what.key, what.publisher, context_.now() + unsigned_lifetime);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::kad::detail

@@ -18,7 +18,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     case message_type::ping: break;
     case message_type::find_node: answer_contacts(from, request, answer); break;
     case message_type::get_value:
-      answer_records(request, answer);
+      answer_records(from, request, answer);
       answer_contacts(from, request, answer);
       break;
     case message_type::put_value:
@@ -45,9 +45,27 @@ KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::mes
   answer.contacts_cursor = static_cast<std::uint32_t>(skipped);
 }
 
-KADORO_DECL void node_core::answer_records(transport::message const& request, transport::message& answer) {
+/// What a foreign reader gets, who takes one record per key and knows no tombstones: a signed one before unsigned ones,
+/// then the one that lives longest, then the first in the order of publishers. Null: nothing.
+inline record_store::held const* best_for_foreign(std::vector<record_store::held> const& held) {
+  record_store::held const* best = nullptr;
+  auto const rank = [](record_store::held const& h) { return std::pair(h.value->is_signed(), h.remaining); };
+  for (record_store::held const& h : held)
+    if (!h.value->tombstone() && (best == nullptr || rank(h) > rank(*best))) best = &h;
+  return best;
+}
+
+KADORO_DECL void node_core::answer_records(peer_ref const& from, transport::message const& request,
+                                           transport::message& answer) {
   std::vector<record_store::held> held;
   store_.get(request.key, context_.now(), held);
+  if (is_foreign(*from)) {
+    record_store::held const* const best = best_for_foreign(held);
+    if (best == nullptr) return;
+    answer.records.push_back(to_wire_unsigned(*best->value, best->remaining));
+    if (best->value->is_signed()) note_foreign_copy(*best->value);
+    return;
+  }
   answer.records_cursor = request.records_cursor;
   for (record_store::held const& h : held)
     if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
@@ -60,33 +78,44 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     answer.refusal = errc::refused;
     return;
   }
-  auto what = from_wire(*request.record, request.key);
-  if (!what || !equal(what->key, request.key)) {
-    answer.refusal = !what && what.error() == errc::refused_unsupported ? errc::refused_unsupported : errc::refused;
-    return;
-  }
-  bool const handed_on = request.type == transport::message_type::replicate;
-  if (!handed_on && what->publisher != from->id()) {
-    answer.refusal = errc::refused_publisher;
-    return;
-  }
-  std::optional<std::uint64_t> range;
-  if (!from->addresses().empty() && from->addresses().front().confirmed) {
-    auto const where = from->addresses().front().where.udp_endpoint();
-    if (where && !where->is_private()) range = where->range();
-  }
-  // Only what remains is passed on; the publisher itself states a whole life by putting.
-  duration const remaining =
-      handed_on ? duration(std::chrono::milliseconds(request.record->remaining_ms)) : what->lifetime_max;
-  auto const stored = store_.put(std::move(*what),
-                                 handed_on ? record_store::origin::handed_on : record_store::origin::publisher_session,
-                                 range, remaining, context_.now());
+  auto const stored = request.record->signature.empty() ? accept_unsigned(from, request) : accept_signed(from, request);
   answer.refusal = stored.refused;
   if (stored.held) {
     last_held_ = *stored.held;  // the answer views it until it is sent
     answer.record = to_wire(last_held_, false);
   }
   if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+}
+
+/// The range of addresses that a record from this peer counts against.
+inline std::optional<std::uint64_t> sender_range(transport::peer const& from) {
+  if (from.addresses().empty() || !from.addresses().front().confirmed) return std::nullopt;
+  auto const where = from.addresses().front().where.udp_endpoint();
+  return where && !where->is_private() ? std::optional(where->range()) : std::nullopt;
+}
+
+KADORO_DECL record_store::put_result node_core::accept_signed(peer_ref const& from, transport::message const& request) {
+  auto what = from_wire(*request.record, request.key);
+  if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
+  bool const handed_on = request.type == transport::message_type::replicate;
+  if (!handed_on && what->publisher != from->id()) return {errc::refused_publisher, std::nullopt, false};
+  // Only what remains is passed on; the publisher itself states a whole life by putting.
+  duration const remaining =
+      handed_on ? duration(std::chrono::milliseconds(request.record->remaining_ms)) : what->lifetime_max;
+  return store_.put(std::move(*what),
+                    handed_on ? record_store::origin::handed_on : record_store::origin::publisher_session,
+                    sender_range(*from), remaining, context_.now());
+}
+
+/// Only from those who cannot sign, and nothing about this node: what it says, it says itself.
+KADORO_DECL record_store::put_result node_core::accept_unsigned(peer_ref const& from,
+                                                                transport::message const& request) {
+  if (request.type != transport::message_type::put_value || !is_foreign(*from))
+    return {errc::refused_unsupported, std::nullopt, false};
+  auto what = unsigned_from_wire(*request.record, request.key);
+  if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
+  if (what->publisher == id_) return {errc::refused_publisher, std::nullopt, false};
+  return store_.put_unsigned(std::move(*what), from->id(), sender_range(*from), context_.now());
 }
 
 /// Signatures of records that came over their publisher's session are verified when there is nothing better to do.
@@ -101,6 +130,7 @@ KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
     switch (table_.insert(who, context_.now())) {
       case insert_result::added:
         probe_interval_ = duration::zero();  // news: look again soon
+        news_of(who);
         if (!jobs_.closed()) jobs_.spawn(hand_on_job(*this, who));
         break;
       case insert_result::pending:
@@ -117,6 +147,8 @@ KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
 
 KADORO_DECL void node_core::on_peer_lost(peer_ref const& who, error const& why) {
   if (closed_) return;
+  news_of(who);
+  remember_dead(who);
   if (why == errc::closed)
     table_.remove(who);
   else

@@ -44,6 +44,7 @@ result<void> read_common(wire::record const& from, bytes_view key_if_absent, Rec
   bytes_view const key = from.key.empty() ? key_if_absent : from.key;
   if (from.signature.empty()) return fail(errc::refused_unsupported, "an unsigned record");
   if (from.signature.size() != to.signature.size()) return fail(errc::malformed, "a signature that is not 64 bytes");
+  if (equal(from.signature, byte_array<64>{})) return fail(errc::malformed, "a signature that is all zero");
   auto publisher = peer_id::from_bytes(from.publisher);
   if (!publisher) return fail(errc::malformed, "a record whose publisher is no peer id");
   if (!publisher->ed25519_key()) return fail(errc::malformed, "a record whose publisher has no Ed25519 key in its id");
@@ -67,7 +68,7 @@ wire::record common_to_wire(Record const& r, bool with_key) {
   out.sequence = r.sequence;
   out.lifetime_ms = to_wire_ms(r.lifetime_max);
   out.flags = r.flags;
-  out.signature = r.signature;
+  if (r.signature != byte_array<64>{}) out.signature = r.signature;
   return out;
 }
 
@@ -120,11 +121,12 @@ KADORO_DECL record record::make(crypto::identity const& publisher, bytes_view ke
   return made;
 }
 
-KADORO_DECL bool record::well_formed() const noexcept {
-  if (!detail::key_fits(key) || !detail::lifetime_fits(lifetime_max) || value.size() > max_value_bytes) return false;
-  if ((flags & flag_tombstone) != 0 && !value.empty()) return false;
-  return publisher.ed25519_key().has_value();
+KADORO_DECL bool record::within_limits() const noexcept {
+  return detail::key_fits(key) && detail::lifetime_fits(lifetime_max) && value.size() <= max_value_bytes &&
+         ((flags & flag_tombstone) == 0 || value.empty());
 }
+
+KADORO_DECL bool record::well_formed() const noexcept { return within_limits() && publisher.ed25519_key().has_value(); }
 
 KADORO_DECL record_header record::header() const {
   return {key, publisher, sequence, lifetime_max, flags, crypto::sha256(value), signature};
@@ -140,6 +142,15 @@ KADORO_DECL wire::record to_wire(record const& r, std::uint32_t remaining_ms, bo
 KADORO_DECL wire::record to_wire(record_header const& h, bool with_key) {
   wire::record out = detail::common_to_wire(h, with_key);
   out.value_hash = h.value_hash;
+  return out;
+}
+
+KADORO_DECL wire::record to_wire_unsigned(record const& r, duration remaining) {
+  wire::record out;
+  out.key = r.key;
+  out.value = r.value;
+  out.publisher = r.publisher.bytes();
+  out.ttl_s = std::max(1u, to_wire_ms(remaining) / 1000);
   return out;
 }
 
@@ -161,6 +172,27 @@ KADORO_DECL result<record_header> header_from_wire(wire::record const& r, bytes_
   std::copy(r.value_hash.begin(), r.value_hash.end(), out.value_hash.begin());
   if ((out.flags & record::flag_tombstone) != 0 && !out.tombstone())
     return fail(errc::malformed, "a tombstone with a value");
+  return out;
+}
+
+KADORO_DECL result<record> unsigned_from_wire(wire::record const& r, bytes_view key_if_absent) {
+  if (!r.signature.empty() || r.sequence != 0 || r.lifetime_ms != 0 || r.flags != 0 || !r.value_hash.empty())
+    return fail(errc::malformed, "a record that was signed once");
+  record out;
+  if (!r.publisher.empty()) {
+    auto const publisher = peer_id::from_bytes(r.publisher);
+    if (!publisher) return fail(errc::malformed, "a record whose publisher is no peer id");
+    out.publisher = *publisher;
+  }
+  duration remaining = unsigned_lifetime;
+  if (r.remaining_ms != 0)
+    remaining = std::chrono::milliseconds(r.remaining_ms);
+  else if (r.ttl_s != 0)
+    remaining = std::chrono::seconds(r.ttl_s);
+  out.key = to_bytes(r.key.empty() ? key_if_absent : r.key);
+  out.lifetime_max = std::min(remaining, unsigned_lifetime);
+  out.value = to_bytes(bytes_view(r.value).first(std::min(r.value.size(), record::max_value_bytes + 1)));
+  if (!out.within_limits()) return fail(errc::malformed, "a record whose key is not 1 to 255 bytes, or over 64 KiB");
   return out;
 }
 

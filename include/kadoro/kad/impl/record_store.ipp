@@ -22,18 +22,19 @@ inline bool exceeds(std::size_t used, std::size_t more, std::size_t limit) noexc
 
 }  // namespace detail
 
-KADORO_DECL record_store::slot_view::slot_view(bytes_view slot_key, peer_id const& slot_publisher) noexcept
-    : key(slot_key), cursor(transport::cursor_of(slot_publisher.bytes())), publisher(slot_publisher.bytes()) {}
+KADORO_DECL record_store::slot_view::slot_view(bytes_view slot_key, peer_id const& slot_owner, bool is_relayed) noexcept
+    : key(slot_key), relayed(is_relayed), cursor(transport::cursor_of(slot_owner.bytes())), owner(slot_owner.bytes()) {}
 
 KADORO_DECL bool record_store::by_name::operator()(slot_view const& a, slot_view const& b) const noexcept {
   int const order = compare(a.key, b.key);
   if (order != 0) return order < 0;
+  if (a.relayed != b.relayed) return b.relayed;
   if (a.cursor != b.cursor) return a.cursor < b.cursor;
-  return compare(a.publisher, b.publisher) < 0;
+  return compare(a.owner, b.owner) < 0;
 }
 
-KADORO_DECL record_store::slot_name record_store::make_name(record const& of) {
-  return {of.key, transport::cursor_of(of.publisher.bytes()), of.publisher};
+KADORO_DECL record_store::slot_view record_store::view_of(record const& signed_one) noexcept {
+  return {signed_one.key, signed_one.publisher};
 }
 
 KADORO_DECL record_store::record_store(store_limits const& limits, verified_cache& cache)
@@ -49,8 +50,8 @@ KADORO_DECL record_store::put_result record_store::put(record what, origin from,
   duration const life = std::min(remaining, what.lifetime_max);
   if (!what.well_formed() || life <= duration(0)) return refuse(errc::malformed);
 
-  auto const at = find_settled(what.key, what.publisher);
-  if (at != slots_.end()) {
+  auto const at = find_settled(view_of(what));
+  if (at != slots_.end() && at->second.speaks()) {
     slot const& known = at->second;
     std::uint64_t const highest = known.valid ? known.valid->what.sequence : known.remembered->sequence;
     if (what.sequence < highest) return refuse_stale(known);
@@ -105,10 +106,8 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
   bool const known = at != slots_.end();
   if (known) range = at->second.range;  // a slot stays where it was counted first
   bool const counted = from != origin::own && !(known && at->second.own);
-  std::size_t const bytes_now = known && at->second.valid ? at->second.valid->bytes() : 0;
   std::size_t const bytes_new = what.key.size() + what.value.size();
-  usage more{std::size_t{known && at->second.live() ? 0u : 1u}, bytes_new - std::min(bytes_new, bytes_now),
-             std::size_t{known ? 0u : 1u}};
+  usage more = growth(at, bytes_new);
   if (counted) {
     std::uint64_t* const full = no_room(what.publisher, range, more);
     if (full != nullptr) {
@@ -133,13 +132,8 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
     made->value_hash = header.value_hash;
   }
 
-  if (known) {
-    begin_change(at);
-  } else {
-    at = slots_.try_emplace(make_name(made->what)).first;
-    at->second.range = range;
-    at->second.serial = ++next_serial_;
-  }
+  drop_relayed(made->what.key, made->what.publisher);
+  at = open_slot(at, view_of(made->what), made->what.publisher, range);
   slot& in = at->second;
   in.own = in.own || from == origin::own;
   if (later) {
@@ -156,11 +150,41 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
   return {std::nullopt, std::nullopt, true};
 }
 
+KADORO_DECL record_store::put_result record_store::put_unsigned(record what, peer_id const& sender,
+                                                                std::optional<std::uint64_t> range, time_point now) {
+  expire(now);
+  if (what.value.size() > limits_.max_value_bytes || what.key.size() > record::max_key_bytes)
+    return refuse(errc::refused_too_large);
+  if (!what.within_limits() || what.is_signed() || what.sequence != 0 || what.flags != 0)
+    return refuse(errc::malformed);
+  if (!what.publisher.empty()) {
+    auto const word = find_settled(view_of(what));
+    if (word != slots_.end() && word->second.speaks()) return refuse_stale(word->second);
+  }
+
+  slot_view const name(what.key, sender, what.publisher != sender);
+  auto at = find_settled(name);
+  if (at != slots_.end()) range = at->second.range;
+  std::uint64_t* const full = no_room(sender, range, growth(at, what.key.size() + what.value.size()));
+  if (full != nullptr) {
+    ++*full;
+    return {errc::refused_full, std::nullopt, false};
+  }
+  at = open_slot(at, name, sender, range);
+  slot& in = at->second;
+  bool const changed = !in.valid || in.valid->what.value != what.value || in.valid->what.publisher != what.publisher;
+  time_point const until = now + what.lifetime_max;
+  in.valid = std::make_unique<copy>(copy{std::move(what), {}, until});
+  end_change(at);
+  ++(changed ? counters_.stored : counters_.renewed);
+  return {std::nullopt, std::nullopt, changed};
+}
+
 KADORO_DECL std::optional<errc> record_store::renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
                                                     time_point now) {
   expire(now);
-  auto const at = find_settled(key, publisher);
-  if (at == slots_.end()) return refuse(errc::refused_unknown).refused;
+  auto const at = find_settled({key, publisher});
+  if (at == slots_.end() || !at->second.speaks()) return refuse(errc::refused_unknown).refused;
   slot& in = at->second;
   std::uint64_t const highest = in.valid ? in.valid->what.sequence : in.remembered->sequence;
   if (highest > sequence) return refuse(errc::refused_stale).refused;
@@ -178,28 +202,46 @@ KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<h
   auto at = slots_.lower_bound(slot_view(key, peer_id()));
   while (at != slots_.end() && equal(at->first.key, key)) {
     auto const here = at++;
-    if (settle(here) && here->second.valid) out.push_back(here->second.valid->as_held(now));
+    if (settle(here) && here->second.valid) out.push_back(as_held(here, now));
   }
+  if (out.empty() || !out.back().relayed) return;  // mostly: then they are in order, and one of each publisher
+  std::stable_sort(out.begin(), out.end(), [](held const& a, held const& b) {
+    slot_view const name_a = view_of(*a.value);
+    slot_view const name_b = view_of(*b.value);
+    if (by_name()(name_a, name_b) || by_name()(name_b, name_a)) return by_name()(name_a, name_b);
+    return a.relayed != b.relayed ? b.relayed : a.remaining > b.remaining;
+  });
+  auto const same = [](held const& a, held const& b) { return a.value->publisher == b.value->publisher; };
+  out.erase(std::unique(out.begin(), out.end(), same), out.end());
 }
 
 KADORO_DECL std::optional<record_store::held> record_store::find(bytes_view key, peer_id const& publisher,
                                                                  time_point now) {
   expire(now);
-  auto const at = find_settled(key, publisher);
+  auto const at = find_settled({key, publisher});
   if (at == slots_.end() || !at->second.valid) return std::nullopt;
-  return at->second.valid->as_held(now);
+  return as_held(at, now);
 }
 
 KADORO_DECL std::optional<std::uint64_t> record_store::sequence_of(bytes_view key, peer_id const& publisher) const {
   auto const at = slots_.find(slot_view(key, publisher));
   if (at == slots_.end() || !at->second.live()) return std::nullopt;
-  return (at->second.pending ? at->second.pending : at->second.valid)->what.sequence;
+  record const& newest = (at->second.pending ? at->second.pending : at->second.valid)->what;
+  return newest.is_signed() ? std::optional(newest.sequence) : std::nullopt;
 }
 
 KADORO_DECL std::optional<record_header> record_store::highest(bytes_view key, peer_id const& publisher) {
-  auto const at = find_settled(key, publisher);
-  if (at == slots_.end()) return std::nullopt;
+  auto const at = find_settled({key, publisher});
+  if (at == slots_.end() || !at->second.speaks()) return std::nullopt;
   return at->second.valid ? at->second.valid->header() : *at->second.remembered;
+}
+
+KADORO_DECL void record_store::remember_until(bytes_view key, peer_id const& publisher, time_point until) {
+  auto const at = find_settled({key, publisher});
+  if (at == slots_.end() || !at->second.speaks()) return;
+  begin_change(at);
+  at->second.remember_until = std::max(at->second.remember_until, until);
+  end_change(at);
 }
 
 KADORO_DECL bool record_store::verify_some(std::size_t max) {
@@ -215,7 +257,7 @@ KADORO_DECL void record_store::expire(time_point now) {
     if (in.pending && in.pending->expires <= now && !settle(at)) continue;
     begin_change(at);
     if (in.valid && in.valid->expires <= now) {
-      in.remembered = std::make_unique<record_header>(in.valid->header());
+      if (in.valid->what.is_signed()) in.remembered = std::make_unique<record_header>(in.valid->header());
       retire_valid(in);
       ++counters_.expired;
     }
@@ -233,8 +275,8 @@ KADORO_DECL std::optional<time_point> record_store::next_expiry() const {
 }
 
 /// After this the slot, if there is one, has something valid or something remembered.
-KADORO_DECL record_store::slot_map::iterator record_store::find_settled(bytes_view key, peer_id const& publisher) {
-  auto const at = slots_.find(slot_view(key, publisher));
+KADORO_DECL record_store::slot_map::iterator record_store::find_settled(slot_view const& name) {
+  auto const at = slots_.find(name);
   if (at == slots_.end() || !settle(at)) return slots_.end();
   assert(at->second.valid || at->second.remembered);
   return at;
@@ -262,7 +304,8 @@ KADORO_DECL bool record_store::settle(slot_map::iterator at) {
 
 KADORO_DECL void record_store::retire_valid(slot& in) {
   if (!in.valid) return;
-  in.remember_until = std::max(in.remember_until, in.valid->expires + detail::memory_of(in.valid->what.lifetime_max));
+  if (in.valid->what.is_signed())
+    in.remember_until = std::max(in.remember_until, in.valid->expires + detail::memory_of(in.valid->what.lifetime_max));
   in.valid.reset();
 }
 
@@ -305,11 +348,43 @@ KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
   };
   if (in.own) return apply(own_);
   apply(foreign_);
-  apply_in(per_publisher_, at->first.publisher);
+  apply_in(per_publisher_, at->first.owner);
   if (in.range) apply_in(per_range_, *in.range);
 }
 
-KADORO_DECL std::uint64_t* record_store::no_room(peer_id const& publisher, std::optional<std::uint64_t> range,
+KADORO_DECL record_store::slot_map::iterator record_store::open_slot(slot_map::iterator at, slot_view const& name,
+                                                                     peer_id const& owner,
+                                                                     std::optional<std::uint64_t> range) {
+  if (at != slots_.end()) {
+    begin_change(at);
+    return at;
+  }
+  at = slots_.try_emplace({to_bytes(name.key), name.relayed, name.cursor, owner}).first;
+  at->second.range = range;
+  at->second.serial = ++next_serial_;
+  return at;
+}
+
+KADORO_DECL record_store::usage record_store::growth(slot_map::const_iterator at, std::size_t bytes) const noexcept {
+  if (at == slots_.end()) return {1, bytes, 1};
+  std::size_t const there = at->second.valid ? at->second.valid->bytes() : 0;
+  return {std::size_t{at->second.live() ? 0u : 1u}, bytes - std::min(bytes, there), 0};
+}
+
+/// The publisher has spoken: what others brought in its name goes.
+KADORO_DECL void record_store::drop_relayed(bytes_view key, peer_id const& publisher) {
+  auto at = slots_.lower_bound(slot_view(key, peer_id(), true));
+  while (at != slots_.end() && equal(at->first.key, key)) {
+    auto const here = at++;
+    if (here->second.valid->what.publisher != publisher) continue;
+    begin_change(here);
+    here->second.valid.reset();
+    end_change(here);
+    ++counters_.displaced;
+  }
+}
+
+KADORO_DECL std::uint64_t* record_store::no_room(peer_id const& owner, std::optional<std::uint64_t> range,
                                                  usage const& more) {
   auto const over = [&more](usage const& used, std::size_t records, std::size_t bytes, std::size_t count) {
     return detail::exceeds(used.records, more.records, records) || detail::exceeds(used.bytes, more.bytes, bytes) ||
@@ -321,7 +396,7 @@ KADORO_DECL std::uint64_t* record_store::no_room(peer_id const& publisher, std::
   };
   if (over(foreign_, limits_.max_records, limits_.max_bytes, limits_.max_remembered)) return &counters_.refused_full;
   std::size_t const slots_share = limits_.max_remembered / 4;
-  if (over(share(per_publisher_, publisher), limits_.max_records_per_publisher, limits_.max_bytes_per_publisher,
+  if (over(share(per_publisher_, owner), limits_.max_records_per_publisher, limits_.max_bytes_per_publisher,
            slots_share))
     return &counters_.refused_full_publisher;
   if (range && over(share(per_range_, *range), limits_.max_records_per_range, limits_.max_bytes_per_range, slots_share))

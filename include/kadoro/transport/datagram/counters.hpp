@@ -24,7 +24,6 @@ enum class drop : std::uint8_t {
   malformed,              ///< authentic, but what it carries does not parse
   unexpected,             ///< an answer that nobody waits for (any more)
   write_in_first_flight,  ///< only reads may ride there, the rest can be replayed
-  over_amplification,     ///< would have sent more than three times what came in to an address not validated
   sessions_full,          ///< the table of sessions is full
   count_                  ///< how many reasons there are
 };

@@ -72,7 +72,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   // Requests of ours.
   KADORO_DECL std::optional<error> begin(pending& p);
   KADORO_DECL std::optional<error> await_session(link& l, pending& p);
-  KADORO_DECL bool send_on(session& s, link& l, pending& p);
+  KADORO_DECL void send_on(session& s, link& l, pending& p);
   KADORO_DECL time_point next_look(time_point begun, duration timeout) const;
   KADORO_DECL void on_silence(pending& p);
   KADORO_DECL void complete(pending& p, result<message> outcome);
@@ -105,7 +105,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void confirm(session& s, link& l);
   KADORO_DECL void close_session(session& s);
   KADORO_DECL session* usable(link& l) const;
-  KADORO_DECL bool seal_and_send(session& s, frame const& f);
+  KADORO_DECL void seal_and_send(session& s, frame const& f);
   KADORO_DECL link& link_of(peer_ref const& to);
   KADORO_DECL void drop_link_if_idle(link& l);
   KADORO_DECL std::uint32_t fresh_index();

@@ -13,14 +13,13 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 ///     initiator: first flight sent --- answer received ---> confirmed
 ///     responder: first flight received, answer sent (unconfirmed) --- first sealed packet received ---> confirmed
 ///
-/// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and no more than three
-/// times what came in is sent on it.
+/// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and nothing
+/// is sent on it.
 struct session {
   static constexpr duration unconfirmed_life = std::chrono::seconds(10);
   static constexpr duration idle_before_redial = std::chrono::minutes(5);    ///< then we no longer send on it
   static constexpr duration idle_before_eviction = std::chrono::minutes(1);  ///< by a stranger, from a full table
   static constexpr duration idle_life = std::chrono::minutes(10);            ///< then it is forgotten
-  static constexpr std::uint64_t amplification = 3;
 
   std::uint32_t local_index = 0;   ///< what the peer addresses it by
   std::uint32_t remote_index = 0;  ///< what we address it by
@@ -35,12 +34,6 @@ struct session {
   std::uint32_t remote_features = 0;           ///< likewise
   time_point created{};
   time_point last_received{};
-  std::uint64_t received_bytes = 0;  ///< before confirmation
-  std::uint64_t sent_bytes = 0;      ///< before confirmation
-
-  bool may_send(std::size_t size) const noexcept {
-    return confirmed || sent_bytes + size <= amplification * received_bytes;
-  }
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

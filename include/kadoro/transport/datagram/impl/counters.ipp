@@ -20,7 +20,6 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::malformed: return "malformed";
     case drop::unexpected: return "unexpected answer";
     case drop::write_in_first_flight: return "write in a first flight";
-    case drop::over_amplification: return "address not validated";
     case drop::sessions_full: return "session table full";
     case drop::count_: break;
   }

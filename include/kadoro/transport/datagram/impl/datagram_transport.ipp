@@ -156,6 +156,8 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
   static_cast<void>(drained);                               // a cancelled close has said its goodbyes too
   auto const turn = co_await coro::sleep_for(duration(1));  // one loop turn, in which the goodbyes are flushed
   static_cast<void>(turn);
+  while (!sessions_.empty()) close_session(*sessions_.begin()->second);  // their keys too
+  for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
 }
 
 KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const {
@@ -204,7 +206,10 @@ KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
   ++counts_.requests_sent;
   link& l = link_of(p.to);
   session* const s = usable(l);
-  if (s != nullptr && send_on(*s, l, p)) return {};
+  if (s != nullptr) {
+    send_on(*s, l, p);
+    return {};
+  }
   auto failure = await_session(l, p);
   if (failure) drop_link_if_idle(l);
   return failure;
@@ -219,14 +224,14 @@ KADORO_DECL std::optional<error> datagram_transport::await_session(link& l, pend
   return failure;
 }
 
-/// The first transmission, or another one. False if the address is not validated yet and has had its share.
-KADORO_DECL bool datagram_transport::send_on(session& s, link& l, pending& p) {
+/// The first transmission, or another one.
+KADORO_DECL void datagram_transport::send_on(session& s, link& l, pending& p) {
   frame f;
   f.kind = frame_kind::request;
   f.id = p.id;
   f.transmission = p.transmissions;
   f.message = p.encoded;
-  if (!seal_and_send(s, f)) return false;
+  seal_and_send(s, f);
   p.sent_at[p.transmissions % p.sent_at.size()] = context_.now();
   if (p.transmissions > 0) ++counts_.retransmissions;
   ++p.transmissions;
@@ -234,7 +239,6 @@ KADORO_DECL bool datagram_transport::send_on(session& s, link& l, pending& p) {
   p.timeout = p.on_session == 1 ? l.who->rtt.timeout() : 2 * p.timeout;
   p.where.link_before(l.in_flight);
   context_.arm(p.silence, next_look(p.begun, p.timeout));
-  return true;
 }
 
 /// When to look again after a transmission: after `timeout`, but not after the patience with the whole has run out.
@@ -268,7 +272,8 @@ KADORO_DECL void datagram_transport::on_silence(pending& p) {
   }
   bool const suspicious = p.on_session >= 2 && !l.dialling;
   session* const s = usable(l);
-  if (s != nullptr && send_on(*s, l, p)) {
+  if (s != nullptr) {
+    send_on(*s, l, p);
     if (suspicious) static_cast<void>(start_dial(l, &p));  // without an address to dial, the session is all we have
     return;
   }
@@ -503,12 +508,9 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   first_flights_.remember(ephemeral, in.from, whole, now);
 
   link& l = link_of(who);
-  session* s = open_session(l, in.from, handshake.split(), index, remote_index, false);
+  session* const s = open_session(l, in.from, handshake.split(), index, remote_index, false);
   s->remote_features = load_be<std::uint32_t>(payload.data());
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
-  s->received_bytes = in.data.size();
-  s->sent_bytes = whole.size();
-  send_waiting(*s, l);  // fresh by the peer's ephemeral key: what a replayer cannot open, it cannot use
 }
 
 /// Whoever has the swarm key learns who lives here, so that it can say what is wrong.
@@ -543,7 +545,7 @@ KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
   bool const had_session = usable(l) != nullptr;
   end_dial(l, why);
   drop_link_if_idle(l);
-  if (!had_session && handler_ != nullptr) handler_->on_peer_lost(lost, why);
+  if (!had_session) lose(lost, why);
 }
 
 KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
@@ -555,6 +557,9 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
   auto const at = dials_.find(load_be<std::uint32_t>(in.data.data() + 8));
   if (at == dials_.end()) return counts_.note(drop::unexpected, in.from);
   dial& d = *at->second;
+  // Whoever has seen it can send it on, from anywhere; that would become an address of the peer.
+  if (std::find(d.targets.begin(), d.targets.end(), in.from) == d.targets.end())
+    return counts_.note(drop::unexpected, in.from);
   byte_array<max_answer_payload_bytes> payload{};
   auto const size =
       d.handshake.read(in.data.subspan(answer_header_bytes, in.data.size() - answer_header_bytes - mac_bytes), payload);
@@ -596,6 +601,7 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   auto const at = sessions_.find(load_be<std::uint32_t>(in.data.data() + 4));
   if (at == sessions_.end()) return counts_.note(drop::unknown_session, in.from);
   session& s = *at->second;
+  if (!s.confirmed && in.from != s.remote) return counts_.note(drop::unexpected, in.from);  // proves nothing of it
   std::uint64_t const counter = load_be<std::uint64_t>(in.data.data() + 8);
   if (!s.window.fresh(counter)) return counts_.note(drop::duplicate, in.from);
   bytes_span const sealed = in.data.subspan(sealed_header_bytes);
@@ -605,9 +611,9 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   s.window.mark(counter);
   time_point const now = context_.now();
   s.last_received = now;
+  bool const was_lost = s.peer->unanswered > 0;
   s.peer->last_heard = now;
-  s.peer->unanswered = 0;
-  if (!s.confirmed) confirm(s, link_of(s.peer));
+  if (!s.confirmed || was_lost) confirm(s, link_of(s.peer));
 
   auto const f = read_frame(plain);
   if (!f) return counts_.note(drop::malformed, in.from);
@@ -751,33 +757,28 @@ KADORO_DECL void datagram_transport::close_session(session& s) {
   sessions_.erase(s.local_index);
 }
 
-/// The session to send on: the newest confirmed one, else the newest at all; none if the peer may have forgotten it.
+/// The session to send on: the newest confirmed one; none if the peer may have forgotten it. Nothing of ours goes to
+/// an address that is not validated: it would be a second answer to whoever replays a first flight.
 KADORO_DECL session* datagram_transport::usable(link& l) const {
   session* best = nullptr;
   for (session* s : l.sessions) {
-    if (context_.now() - s->last_received > session::idle_before_redial) continue;
-    if (best == nullptr || s->confirmed || !best->confirmed) best = s;
+    if (s->confirmed && context_.now() - s->last_received <= session::idle_before_redial) best = s;
   }
   return best;
 }
 
-/// False if the address is not validated and would get more than three times what came from it.
-KADORO_DECL bool datagram_transport::seal_and_send(session& s, frame const& f) {
+/// Only on confirmed sessions: an address that is not validated gets the answer to its first flight, and no more.
+KADORO_DECL void datagram_transport::seal_and_send(session& s, frame const& f) {
   byte_array<max_packet_bytes> packet{};
   std::size_t const plain = write_frame(f, bytes_span(packet).subspan(sealed_header_bytes));
   std::size_t const size = sealed_header_bytes + plain + tag_bytes;
-  if (!s.may_send(size)) {
-    counts_.note(drop::over_amplification, s.remote);
-    return false;
-  }
+  assert(s.confirmed);
   packet[0] = static_cast<std::uint8_t>(packet_type::sealed);
   store_be(packet.data() + 4, s.remote_index);
   store_be(packet.data() + 8, s.next_counter);
   bytes_span const body = bytes_span(packet).subspan(sealed_header_bytes, plain + tag_bytes);
   crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
-  if (!s.confirmed) s.sent_bytes += size;
   port_->send(s.remote, bytes_view(packet).first(size));
-  return true;
 }
 
 KADORO_DECL datagram_transport::link& datagram_transport::link_of(peer_ref const& to) {

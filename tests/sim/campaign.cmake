@@ -1,0 +1,17 @@
+# A slice of the campaign, and the seeds that found bugs. The whole campaign is `kadoro-sim campaign --seeds 1..10000`.
+set(seeds 1..60)
+if(KADORO_SANITIZE OR KADORO_COVERAGE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(seeds 1..4)
+endif()
+add_test(NAME sim/campaign_slice COMMAND kadoro-sim campaign --jobs 2 --seeds ${seeds})
+add_test(NAME sim/command_line COMMAND sh "${CMAKE_CURRENT_LIST_DIR}/command_line.sh" "$<TARGET_FILE:kadoro-sim>")
+set(kadoro_sim_tests sim/campaign_slice sim/command_line)
+
+set(named_seeds "${CMAKE_CURRENT_LIST_DIR}/named_seeds.txt")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${named_seeds}")
+file(STRINGS "${named_seeds}" some_seeds REGEX "^[0-9]" LIMIT_COUNT 1)
+if(some_seeds)
+  add_test(NAME sim/named_seeds COMMAND kadoro-sim campaign --jobs 2 --seed-file "${named_seeds}")
+  list(APPEND kadoro_sim_tests sim/named_seeds)
+endif()
+set_tests_properties(${kadoro_sim_tests} PROPERTIES LABELS sim PROCESSORS 2 TIMEOUT ${KADORO_TEST_TIMEOUT_S})

@@ -1,0 +1,68 @@
+#include "flood.hpp"
+
+#include <algorithm>
+
+namespace kadoro_sim {
+
+using namespace kadoro;
+using namespace std::chrono_literals;
+namespace datagram = transport::datagram;
+
+void flood::next() {
+  when_.after(1s + around(6s, random_), [this] {
+    burst();
+    if (sent_ < most) next();
+  });
+}
+
+void flood::burst() {
+  auto const& members = run_.members();
+  member const& to = *members[static_cast<std::size_t>(random_.below(members.size()))];
+  if (!to.running() || to.how().nat != nullptr) return;
+  std::size_t const count = 100 + static_cast<std::size_t>(random_.below(901));
+  std::uint64_t const kind = random_.below(3);
+  run_.note("flood", std::to_string(count) + " to " + std::to_string(to.how().index));
+  for (std::size_t i = 0; i < count && sent_ < most; ++i, ++sent_) {
+    auto const port = static_cast<std::uint16_t>(1024 + random_.below(60'000));
+    bytes const what = kind == 0 ? junk() : kind == 1 ? damaged() : stamped();
+    run_.world().inject(address_in(realm::flooder, 1, port), to.how().address, what);
+  }
+}
+
+/// Random bytes, as a rule with a first byte that means something.
+bytes flood::junk() {
+  bytes out(1 + static_cast<std::size_t>(random_.below(1400)));
+  random_.fill(out);
+  if (random_.below(4) != 0) out[0] = static_cast<std::uint8_t>(1 + random_.below(4));
+  return out;
+}
+
+/// Something that a member once said: cut, extended, or with a byte changed. The flooder can make its mac1 right.
+bytes flood::damaged() {
+  recorded const* const one = ear_.any();
+  if (one == nullptr) return junk();
+  bytes out = one->data;
+  switch (random_.below(3)) {
+    case 0: out.resize(static_cast<std::size_t>(random_.below(out.size()))); break;
+    case 1: out.resize(out.size() + 1 + static_cast<std::size_t>(random_.below(200))); break;
+    default: {
+      auto const at = static_cast<std::size_t>(random_.below(out.size()));
+      auto const by = static_cast<std::uint8_t>(1 + random_.below(255));
+      out[at] ^= by;
+    }
+  }
+  if (out.size() > datagram::mac_bytes && random_.below(2) == 0) keys_.stamp(out);
+  return out;
+}
+
+/// A first flight that only the decryption can tell from a true one.
+bytes flood::stamped() {
+  bytes out(datagram::first_flight_bytes);
+  random_.fill(out);
+  out[0] = static_cast<std::uint8_t>(datagram::packet_type::first_flight);
+  out[1] = datagram::protocol_version;
+  keys_.stamp(out);
+  return out;
+}
+
+}  // namespace kadoro_sim

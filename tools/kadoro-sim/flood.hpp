@@ -1,0 +1,34 @@
+#pragma once
+
+#include "kadoro/transport/datagram/packet.hpp"
+#include "malice.hpp"
+#include "run.hpp"
+
+namespace kadoro_sim {
+
+/// Somebody with the swarm key who sends a member far more than it can use, and nothing that makes sense.
+class flood final {
+ public:
+  flood(run& in, errands& when, eavesdropper& ear, kadoro::random_source& random)
+      : run_(in), when_(when), ear_(ear), random_(random), keys_(in.swarm_key()) {}
+
+  void begin() { next(); }
+
+ private:
+  static constexpr std::size_t most = 4000;  ///< datagrams in a run
+
+  void next();
+  void burst();
+  kadoro::bytes junk();
+  kadoro::bytes damaged();
+  kadoro::bytes stamped();
+
+  run& run_;
+  errands& when_;
+  eavesdropper& ear_;
+  kadoro::random_source& random_;
+  kadoro::transport::datagram::swarm_keys keys_;
+  std::size_t sent_ = 0;
+};
+
+}  // namespace kadoro_sim

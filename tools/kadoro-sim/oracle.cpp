@@ -1,0 +1,453 @@
+#include "oracle.hpp"
+
+#include <algorithm>
+
+namespace kadoro_sim {
+
+using namespace kadoro;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Clocks drift by 1 % at most; what is said here holds with half as much again.
+constexpr duration shortened(duration life) noexcept { return life - life * 15 / 1000 - 20ms; }
+constexpr duration lengthened(duration life) noexcept { return life + life * 15 / 1000 + 20ms; }
+
+std::string text_of(bytes_view key) { return kad::printable(key); }
+
+crypto::digest hash_of(wire::record const& what) { return crypto::sha256(what.value); }
+
+bool is_tombstone(wire::record const& what) noexcept { return (what.flags & kad::record::flag_tombstone) != 0; }
+
+}  // namespace
+
+std::string oracle::name(slot_name const& of) const {
+  return "'" + text_of(of.key) + "' of " + of.publisher.short_string();
+}
+
+void oracle::broke(check what, std::string detail) {
+  if (broken()) return;
+  verdict_.broken = violation{what, std::move(detail), world_.events(), seconds(world_.now())};
+}
+
+void oracle::begin_life(peer_id const& who) {
+  memories_[who].clear();
+  born_[who] = world_.now();
+  correct_ever_.insert(who);
+}
+
+void oracle::end_life(peer_id const& who) {
+  memories_.erase(who);
+}
+
+// ---- what is said ---------------------------------------------------------------------------------------------------
+
+void oracle::note_statement(peer_id const& publisher, wire::record const& what, bytes_view key) {
+  auto& said = statements_[{to_bytes(key), publisher}][what.sequence];
+  statement const made{what.sequence, hash_of(what), is_tombstone(what)};
+  for (statement const& s : said)
+    if (s.value_hash == made.value_hash && s.tombstone == made.tombstone) return;
+  said.push_back(made);
+}
+
+bool oracle::was_said(peer_id const& publisher, bytes_view key, std::uint64_t sequence,
+                      crypto::digest const& value_hash, bool tombstone) const {
+  auto const slot = statements_.find({to_bytes(key), publisher});
+  if (slot == statements_.end()) return false;
+  auto const at = slot->second.find(sequence);
+  return at != slot->second.end() && std::any_of(at->second.begin(), at->second.end(), [&](statement const& s) {
+           return s.value_hash == value_hash && s.tombstone == tombstone;
+         });
+}
+
+copy oracle::copy_of(wire::record const& what, bytes_view key) const {
+  copy c;
+  auto const publisher = peer_id::from_bytes(what.publisher);
+  if (!publisher) return c;
+  c.publisher = *publisher;
+  c.sequence = what.sequence;
+  c.tombstone = is_tombstone(what);
+  c.known = correct_ever_.contains(c.publisher);
+  c.genuine = c.known && was_said(c.publisher, key, what.sequence, hash_of(what), c.tombstone);
+  if (what.remaining_ms > 0) c.until = world_.now() + shortened(std::chrono::milliseconds(what.remaining_ms));
+  return c;
+}
+
+// ---- requests -------------------------------------------------------------------------------------------------------
+
+std::uint64_t oracle::on_asked(peer_id const& self, peer_ref const& to, message const& what) {
+  std::uint64_t const number = next_request_++;
+  open_request r;
+  r.self = self;
+  r.to = to->id();
+  r.type = what.type;
+  r.key = to_bytes(what.key);
+  r.sequence = what.record ? what.record->sequence : what.sequence;
+  r.asked_at = world_.now();
+  // What it puts is what it says; liars, too, speak the truth there, but not in what they hand on.
+  if (what.record && correct_ever_.contains(self) && (what.type == message_type::put_value || correct(self))) {
+    auto const publisher = peer_id::from_bytes(what.record->publisher);
+    if (publisher && *publisher == self) note_statement(self, *what.record, what.key);
+  }
+  if (what.type == message_type::get_value) {
+    auto const at = gets_.find({self, r.key});
+    if (at != gets_.end()) {
+      auto& said = at->second->said;
+      auto const known = std::find_if(said.begin(), said.end(), [&r](heard const& h) { return h.from == r.to; });
+      if (known == said.end()) {
+        heard h;
+        h.from = r.to;
+        h.asked_at = r.asked_at;
+        said.push_back(std::move(h));
+      }
+    }
+  }
+  requests_.emplace(number, std::move(r));
+  return number;
+}
+
+void oracle::on_abandoned(std::uint64_t number) {
+  expect(requests_.erase(number) == 1, check::ends_once, [] { return "a request was abandoned after it had ended"; });
+}
+
+void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
+  auto const at = requests_.find(number);
+  if (!expect(at != requests_.end(), check::ends_once, [] { return "a request was answered twice"; })) return;
+  open_request const r = std::move(at->second);
+  requests_.erase(at);
+
+  if (r.type == message_type::get_value) {
+    auto const found = gets_.find({r.self, r.key});
+    if (found == gets_.end()) return;
+    get_watch& watch = *found->second;
+    for (std::size_t i = 0; i < watch.said.size(); ++i) {
+      heard& h = watch.said[i];
+      if (h.from != r.to || h.complete) continue;
+      h.asked = false;
+      if (!answer) return;
+      if (answer->refusal) {
+        h.refused = true;
+        return;
+      }
+      for (wire::record const& w : answer->records) h.copies.push_back(copy_of(w, r.key));
+      h.asked = answer->records_cursor > 0;  // more pages of records; those of contacts do not matter here
+      h.complete = !h.asked;
+      if (h.complete) watch.in_order.push_back(i);
+      return;
+    }
+  }
+  if (r.type == message_type::put_value || r.type == message_type::renew) {
+    auto const found = puts_.find({r.self, r.key});
+    if (found == puts_.end() || !answer) return;
+    put_watch::said& s = found->second->answers[r.to];
+    if (answer->refusal) {
+      s.refused = true;
+    } else {
+      s.stored = true;
+      s.sequences.insert(r.sequence);
+    }
+  }
+}
+
+// ---- what holders do ------------------------------------------------------------------------------------------------
+
+void oracle::on_served(peer_id const& self, kad::record_store const& store, peer_ref const& from,
+                       message const& request, message const& answer, witness::reply how) {
+  if (request.type == message_type::get_value && correct_ever_.contains(self))
+    for (wire::record const& w : answer.records)
+      if (equal(w.publisher, self.bytes())) note_statement(self, w, request.key);
+  auto const at = memories_.find(self);
+  if (at == memories_.end() || how != witness::reply::send) return;
+  switch (request.type) {
+    case message_type::put_value:
+    case message_type::replicate:
+    case message_type::renew:
+      if (!answer.refusal) accepted(self, store, at->second, from, request);
+      return;
+    case message_type::get_value:
+      if (!answer.refusal) served(self, at->second, request, answer);
+      return;
+    default: return;
+  }
+}
+
+void oracle::accepted(peer_id const& self, kad::record_store const& store, memory& in, peer_ref const& from,
+                      message const& request) {
+  bool const renew = request.type == message_type::renew;
+  bool const handed_on = request.type == message_type::replicate;
+  slot_name slot{to_bytes(request.key), from->id()};
+  if (!renew) {
+    auto const publisher = request.record ? peer_id::from_bytes(request.record->publisher) : fail(errc::malformed);
+    if (publisher) slot.publisher = *publisher;
+  }
+  std::uint64_t const sequence = renew ? request.sequence : request.record->sequence;
+  std::string const who = self.short_string() + " acknowledged ";
+  auto const what = [&] {
+    return who + (renew ? "a renewal of " : handed_on ? "a copy of " : "") + name(slot) + ", sequence " +
+           std::to_string(sequence) + " from " + from->id().short_string();
+  };
+
+  auto const stored = store.sequence_of(slot.key, slot.publisher);
+  if (!expect(stored == sequence, check::stored_is_stored, [&] {
+        return what() + ", but holds " + (stored ? "sequence " + std::to_string(*stored) : std::string("nothing"));
+      }))
+    return;
+  if (!expect(handed_on || slot.publisher == from->id(), check::no_resurrection,
+              [&] { return what() + ", who is not its publisher"; }))
+    return;
+  // Of itself a node knows better, whoever hands it back what it once said.
+  if (!correct_ever_.contains(slot.publisher) || slot.publisher == self) return;
+  acknowledgements_[{self, slot}].emplace_back(sequence, world_.now());
+
+  time_point const now = world_.now();
+  auto const known = in.find(slot);
+  bool const remembered = known != in.end() && now < known->second.remembered_until;
+  if (remembered) {
+    held const& h = known->second;
+    if (!expect(sequence >= h.sequence, check::no_resurrection, [&] {
+          return what() + ", though it had acknowledged sequence " + std::to_string(h.sequence) +
+                 (h.tombstone ? " (withdrawn)" : "");
+        }))
+      return;
+    if (sequence == h.sequence && (handed_on || renew)) {
+      if (!expect(now <= h.at_most_until, check::no_resurrection,
+                  [&] { return what() + ", though it had expired there"; }))
+        return;
+      if (handed_on) return;  // changes nothing
+    }
+  } else if (renew) {
+    broke(check::no_resurrection, what() + ", which it never had");
+    return;
+  }
+
+  held& h = in[slot];
+  if (!renew) {
+    h.lifetime = std::chrono::milliseconds(request.record->lifetime_ms);
+    h.tombstone = is_tombstone(*request.record);
+  }
+  bool const news = !remembered || sequence != h.sequence;
+  h.sequence = sequence;
+  duration life = h.lifetime;
+  if (handed_on) life = std::min<duration>(life, std::chrono::milliseconds(request.record->remaining_ms));
+  if (news || now > h.surely_until) h.acknowledged = now;  // what had run out may have been missing meanwhile
+  h.surely_until = now + shortened(life);
+  h.at_most_until = now + lengthened(life);
+  h.remembered_until = now + shortened(life) + shortened(h.lifetime);
+}
+
+void oracle::served(peer_id const& self, memory& in, message const& request, message const& answer) {
+  time_point const now = world_.now();
+  std::map<peer_id, std::uint64_t> shown;
+  for (wire::record const& w : answer.records) {
+    auto const publisher = peer_id::from_bytes(w.publisher);
+    if (!publisher) continue;
+    shown[*publisher] = w.sequence;
+    if (*publisher == self || !correct_ever_.contains(*publisher)) continue;
+    slot_name const slot{to_bytes(request.key), *publisher};
+    auto const known = in.find(slot);
+    auto const serves = [&] {
+      return self.short_string() + " serves " + name(slot) + ", sequence " + std::to_string(w.sequence);
+    };
+    if (!expect(known != in.end(), check::no_resurrection,
+                [&] { return serves() + ", which nobody gave it in this life"; }))
+      return;
+    held const& h = known->second;
+    if (!expect(w.sequence == h.sequence, check::no_resurrection, [&] {
+          return serves() + ", but has acknowledged " + std::to_string(h.sequence) + (h.tombstone ? " (withdrawn)" : "");
+        }))
+      return;
+    if (!expect(now <= h.at_most_until, check::no_resurrection, [&] {
+          return serves() + ", " + std::to_string(seconds(now) - seconds(h.at_most_until)) + " s after its life ended";
+        }))
+      return;
+  }
+  if (request.records_cursor > 0) return;  // not the whole of it
+  for (auto at = in.lower_bound({to_bytes(request.key), peer_id()});
+       at != in.end() && equal(at->first.key, request.key); ++at) {
+    if (at->second.surely_until <= now) continue;
+    if (!expect(shown.contains(at->first.publisher), check::kept_by_holder, [&] {
+          return self.short_string() + " does not serve " + name(at->first) + ", which it acknowledged with sequence " +
+                 std::to_string(at->second.sequence) + " and which lives on for " +
+                 std::to_string(seconds(at->second.surely_until) - seconds(now)) + " s";
+        }))
+      return;
+  }
+}
+
+/// Whether a higher sequence was heard, too: if that ran out before the end, the lower one is no answer either.
+bool oracle::overtaken(get_watch const& watch, copy const& by) {
+  for (heard const& h : watch.said)
+    for (copy const& c : h.copies)
+      if (c.publisher == by.publisher && c.genuine && c.sequence > by.sequence) return true;
+  return false;
+}
+
+// ---- gets -----------------------------------------------------------------------------------------------------------
+
+void oracle::begin_get(peer_id const& self, get_watch& watch) {
+  watch.begun = world_.now();
+  gets_[{self, watch.key}] = &watch;
+}
+
+void oracle::drop_get(peer_id const& self, get_watch const& watch) noexcept {
+  auto const at = gets_.find({self, watch.key});
+  if (at != gets_.end() && at->second == &watch) gets_.erase(at);
+}
+
+void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result const& got) {
+  drop_get(self, watch);
+  auto const text = "GET of '" + text_of(watch.key) + "' by " + self.short_string();
+  std::map<peer_id, std::uint64_t> highest;  // in the result, tombstones included
+  std::map<peer_id, bool> live;
+  for (auto const* list : {&got.records(), &got.withdrawn()}) {
+    for (kad::found_record const& f : *list) {
+      peer_id const& publisher = f.value.publisher;
+      highest[publisher] = f.value.sequence;
+      live[publisher] = !f.value.tombstone();
+      if (!correct_ever_.contains(publisher) || publisher == self) continue;
+      if (!expect(was_said(publisher, watch.key, f.value.sequence, crypto::sha256(f.value.value), f.value.tombstone()),
+                  check::genuine, [&] {
+                    return text + " returned sequence " + std::to_string(f.value.sequence) + " of " +
+                           publisher.short_string() + ", which never said that";
+                  }))
+        return;
+    }
+  }
+
+  auto const at_least = [&](peer_id const& publisher, std::uint64_t sequence) {
+    auto const at = highest.find(publisher);
+    return at != highest.end() && at->second >= sequence;
+  };
+  std::size_t const counted = std::min(got.answered(), watch.in_order.size());
+  for (std::size_t n = 0; n < counted; ++n) {
+    heard const& h = watch.said[watch.in_order[n]];
+    for (copy const& c : h.copies) {
+      if (!c.known || !c.genuine || c.until <= world_.now()) continue;
+      if (overtaken(watch, c)) continue;
+      if (!expect(at_least(c.publisher, c.sequence), check::highest_wins, [&] {
+            return text + " heard sequence " + std::to_string(c.sequence) + " of " + c.publisher.short_string() +
+                   " from " + h.from.short_string() + ", which lives for " + std::to_string(seconds(c.until) - seconds(world_.now())) +
+                   " s more, but returned " + (highest.contains(c.publisher) ? std::to_string(highest[c.publisher]) : "nothing") + ": " + got.explain();
+          }))
+        return;
+    }
+    auto const memory_of = memories_.find(h.from);
+    if (!watch.majority || memory_of == memories_.end()) continue;
+    auto const& in = memory_of->second;
+    for (auto at = in.lower_bound({watch.key, peer_id()}); at != in.end() && at->first.key == watch.key; ++at) {
+      held const& it = at->second;
+      if (it.acknowledged >= h.asked_at || it.surely_until <= world_.now()) continue;
+      bool const ran_out = std::any_of(h.copies.begin(), h.copies.end(), [&](copy const& c) {  // for all that was heard
+        return c.publisher == at->first.publisher && c.until <= world_.now();
+      });
+      if (ran_out) continue;
+      if (!expect(at_least(at->first.publisher, it.sequence), check::kept_for_getter, [&] {
+            return text + " heard " + h.from.short_string() + ", which had acknowledged sequence " +
+                   std::to_string(it.sequence) + " of " + at->first.publisher.short_string() +
+                   (it.tombstone ? " (withdrawn) " : " ") + std::to_string(seconds(it.acknowledged)) +
+                   " s after the start, but returned less, of " + std::to_string(h.copies.size()) + " copies from there";
+          }))
+        return;
+    }
+  }
+  judge_outcome(watch, got);
+}
+
+void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
+  using kad::get_outcome;
+  bool refusal = false;
+  bool invalid = false;
+  for (heard const& h : watch.said) {
+    refusal = refusal || h.refused;
+    for (copy const& c : h.copies) invalid = invalid || c.until == time_point() || !c.genuine;
+  }
+  bool right = false;
+  switch (got.outcome()) {
+    case get_outcome::found: right = !got.records().empty(); break;
+    case get_outcome::not_found:
+      right = got.records().empty() && (got.answered() > 0 || !got.withdrawn().empty());
+      break;
+    case get_outcome::only_invalid: right = got.records().empty() && invalid; break;
+    case get_outcome::refused: right = got.answered() == 0 && refusal; break;
+    case get_outcome::timed_out: right = got.answered() == 0 && !watch.said.empty(); break;
+    case get_outcome::nobody_to_ask: right = watch.said.empty(); break;
+  }
+  expect(right, check::outcome_true, [&] {
+    return "GET of '" + text_of(watch.key) + "': " + std::string(kad::to_string(got.outcome())) + ", though " +
+           std::to_string(watch.said.size()) + " were asked, " + std::to_string(got.answered()) +
+           " answered: " + got.explain();
+  });
+}
+
+// ---- puts -----------------------------------------------------------------------------------------------------------
+
+void oracle::begin_put(peer_id const& self, put_watch& watch) {
+  watch.begun = world_.now();
+  puts_[{self, watch.key}] = &watch;
+}
+
+void oracle::drop_put(peer_id const& self, put_watch const& watch) noexcept {
+  auto const at = puts_.find({self, watch.key});
+  if (at != puts_.end() && at->second == &watch) puts_.erase(at);
+}
+
+void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt const& receipt, kad::quorum quorum) {
+  drop_put(self, watch);
+  auto const text = "PUT of '" + text_of(watch.key) + "' by " + self.short_string() + ", sequence " +
+                    std::to_string(receipt.sequence());
+
+  std::set<peer_id> distinct;
+  std::size_t stored = 0;
+  for (kad::replica const& r : receipt.replicas()) {
+    distinct.insert(r.peer);
+    stored += r.now == kad::replica::state::stored ? 1u : 0u;
+  }
+  bool const nobody = std::none_of(receipt.replicas().begin(), receipt.replicas().end(), [](kad::replica const& r) {
+    return r.now == kad::replica::state::stored || r.now == kad::replica::state::asked;
+  });
+  bool const counts = distinct.size() == receipt.population() && !distinct.contains(self) &&
+                      (receipt.population() <= plan_.replicas || nobody) &&
+                      receipt.needed() == quorum.needed(receipt.population()) &&
+                      receipt.degraded() == (receipt.population() < plan_.replicas) &&
+                      receipt.ok() == (stored >= receipt.needed());
+  if (!expect(counts, check::receipt_counts, [&] {
+        return text + ": |R| " + std::to_string(receipt.population()) + ", needed " + std::to_string(receipt.needed()) +
+               ", stored " + std::to_string(stored) + ", ok " + std::to_string(receipt.ok());
+      }))
+    return;
+
+  for (kad::replica const& r : receipt.replicas()) {
+    auto const at = watch.answers.find(r.peer);
+    put_watch::said const said = at == watch.answers.end() ? put_watch::said() : at->second;
+    bool right = true;
+    switch (r.now) {
+      case kad::replica::state::stored: {
+        right = said.stored;
+        if (!correct(r.peer) || born_.at(r.peer) >= watch.begun) break;  // it may have been somebody else who said so
+        auto const acks = acknowledgements_.find({r.peer, {watch.key, self}});
+        right = right && acks != acknowledgements_.end() &&
+                std::any_of(acks->second.begin(), acks->second.end(), [&](auto const& ack) {
+                  return ack.second >= watch.begun && said.sequences.contains(ack.first);
+                });
+        break;
+      }
+      case kad::replica::state::refused: {
+        bool const own_word = r.why.find("this node") != std::string::npos;
+        right = said.refused || own_word || r.refusal == errc::refused_unsupported;
+        break;
+      }
+      case kad::replica::state::no_answer: right = !said.sequences.contains(receipt.sequence()); break;
+      case kad::replica::state::asked: right = false; break;
+    }
+    if (!expect(right, check::receipt_true, [&] {
+          return text + ": the receipt says of " + r.peer.short_string() + " " +
+                 (r.now == kad::replica::state::stored    ? "stored"
+                  : r.now == kad::replica::state::refused ? "refused (" + r.why + ")"
+                                                          : "no answer (" + r.why + ")") +
+                 ", but it " + (said.stored ? "stored" : said.refused ? "refused" : "said nothing");
+        }))
+      return;
+  }
+}
+
+}  // namespace kadoro_sim

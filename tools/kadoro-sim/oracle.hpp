@@ -1,0 +1,178 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kadoro/io/sim/world.hpp"
+#include "kadoro/kad/node.hpp"
+#include "observed_transport.hpp"
+#include "plan.hpp"
+#include "verdict.hpp"
+
+namespace kadoro_sim {
+
+using kadoro::kad::peer_id;
+
+/// What one publisher says under one key.
+struct slot_name {
+  kadoro::bytes key;
+  peer_id publisher;
+
+  friend bool operator<(slot_name const& a, slot_name const& b) noexcept {
+    int const order = kadoro::compare(a.key, b.key);
+    return order != 0 ? order < 0 : a.publisher < b.publisher;
+  }
+};
+
+/// A copy of a record that an answer carried.
+struct copy {
+  peer_id publisher;
+  std::uint64_t sequence = 0;
+  bool tombstone = false;
+  bool genuine = false;  ///< a correct publisher really said this
+  bool known = false;    ///< the publisher is a correct member, so `genuine` can be judged
+  kadoro::time_point until{};  ///< when the life that it stated ends; default: it stated none
+};
+
+/// What one peer said to a GET.
+struct heard {
+  peer_id from;
+  kadoro::time_point asked_at;
+  bool asked = true;      ///< not answered yet, or never
+  bool complete = false;  ///< all its records came
+  bool refused = false;
+  std::vector<copy> copies;
+};
+
+/// One GET of the workload, as the oracle follows it.
+struct get_watch {
+  kadoro::bytes key;
+  kadoro::time_point begun;
+  bool majority = false;
+  std::vector<heard> said;
+  std::vector<std::size_t> in_order;  ///< of `said`: complete answers, as they came
+};
+
+/// One PUT of the workload, likewise: the last thing that each peer said to it.
+struct put_watch {
+  struct said {
+    bool stored = false;
+    bool refused = false;
+    std::set<std::uint64_t> sequences;  ///< that it acknowledged
+  };
+  kadoro::bytes key;
+  kadoro::time_point begun;
+  std::map<peer_id, said> answers;
+};
+
+/// Sees the whole world, and says when something is not as it should be. It follows every acknowledgement of every
+/// correct member, so it knows who must hold what, and until when.
+class oracle {
+ public:
+  oracle(kadoro::io::sim::world& world, plan const& of, verdict& into) noexcept
+      : world_(world), plan_(of), verdict_(into), start_(world.now()) {}
+
+  void passed(check what) noexcept { ++verdict_.checks[static_cast<std::size_t>(what)]; }
+  void broke(check what, std::string detail);
+  /// Counts the check, and ends the run if it failed. `detail` is only made then.
+  template <class Detail>
+  bool expect(bool holds, check what, Detail&& detail) {
+    passed(what);
+    if (!holds) broke(what, detail());
+    return holds;
+  }
+  void injected(fault what, std::uint64_t times = 1) noexcept {
+    verdict_.faults[static_cast<std::size_t>(what)] += times;
+  }
+  bool broken() const noexcept { return verdict_.broken.has_value(); }
+  verdict& tally() noexcept { return verdict_; }
+  double seconds(kadoro::time_point at) const noexcept {
+    return std::chrono::duration<double>(at - start_).count();
+  }
+
+  /// `who` keeps to the protocol from now on; `memory` names one life of one process.
+  void begin_life(peer_id const& who);
+  /// A power cut, or a lie: what it acknowledged binds it no more.
+  void end_life(peer_id const& who);
+  bool correct(peer_id const& who) const { return memories_.contains(who); }
+
+  /// A request of `self` leaves, and ends.
+  std::uint64_t on_asked(peer_id const& self, peer_ref const& to, message const& what);
+  void on_answered(std::uint64_t number, kadoro::result<message> const& answer);
+  void on_abandoned(std::uint64_t number);
+  std::size_t open_requests() const noexcept { return requests_.size(); }
+
+  /// A correct member has answered. `store` is its own.
+  void on_served(peer_id const& self, kadoro::kad::record_store const& store, peer_ref const& from,
+                 message const& request, message const& answer, witness::reply how);
+
+  void begin_get(peer_id const& self, get_watch& watch);
+  void end_get(peer_id const& self, get_watch& watch, kadoro::kad::get_result const& got);
+  void drop_get(peer_id const& self, get_watch const& watch) noexcept;
+
+  void begin_put(peer_id const& self, put_watch& watch);
+  /// When the receipt has settled.
+  void end_put(peer_id const& self, put_watch& watch, kadoro::kad::put_receipt const& receipt,
+               kadoro::kad::quorum quorum);
+  void drop_put(peer_id const& self, put_watch const& watch) noexcept;
+
+  /// What `publisher` said last under `key`, if it is live by any clock: for the check in calm.
+  struct statement {
+    std::uint64_t sequence = 0;
+    kadoro::crypto::digest value_hash{};
+    bool tombstone = false;
+  };
+
+ private:
+  /// What one life of a member has acknowledged.
+  struct held {
+    std::uint64_t sequence = 0;
+    bool tombstone = false;
+    kadoro::duration lifetime{};
+    kadoro::time_point acknowledged{};
+    kadoro::time_point surely_until{};
+    kadoro::time_point at_most_until{};
+    kadoro::time_point remembered_until{};
+  };
+  using memory = std::map<slot_name, held>;
+
+  struct open_request {
+    peer_id self;
+    peer_id to;
+    message_type type{};
+    kadoro::bytes key;
+    std::uint64_t sequence = 0;
+    bool more_pages = false;
+    kadoro::time_point asked_at{};
+  };
+
+  void note_statement(peer_id const& publisher, kadoro::wire::record const& what, kadoro::bytes_view key);
+  bool was_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t sequence,
+                kadoro::crypto::digest const& value_hash, bool tombstone) const;
+  copy copy_of(kadoro::wire::record const& what, kadoro::bytes_view key) const;
+  void accepted(peer_id const& self, kadoro::kad::record_store const& store, memory& in, peer_ref const& from,
+                message const& request);
+  void served(peer_id const& self, memory& in, message const& request, message const& answer);
+  static bool overtaken(get_watch const& watch, copy const& by);
+  void judge_outcome(get_watch const& watch, kadoro::kad::get_result const& got);
+  std::string name(slot_name const& of) const;
+
+  kadoro::io::sim::world& world_;
+  plan const& plan_;
+  verdict& verdict_;
+  kadoro::time_point start_;
+  std::map<peer_id, memory> memories_;  ///< of correct members that live
+  std::map<peer_id, kadoro::time_point> born_;  ///< when the life of each began
+  std::set<peer_id> correct_ever_;              ///< publishers whose statements can be judged
+  std::map<slot_name, std::map<std::uint64_t, std::vector<statement>>> statements_;
+  std::map<std::uint64_t, open_request> requests_;
+  std::uint64_t next_request_ = 1;
+  std::map<std::pair<peer_id, kadoro::bytes>, get_watch*> gets_;
+  std::map<std::pair<peer_id, kadoro::bytes>, put_watch*> puts_;
+  std::map<std::pair<peer_id, slot_name>, std::vector<std::pair<std::uint64_t, kadoro::time_point>>>
+      acknowledgements_;  ///< by holder and slot, over all its lives
+};
+
+}  // namespace kadoro_sim

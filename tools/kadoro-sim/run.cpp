@@ -1,0 +1,524 @@
+#include "run.hpp"
+
+#include <algorithm>
+
+#include "adversary.hpp"
+#include "chaos.hpp"
+#include "kadoro/coro/frame_pool.hpp"
+#include "kadoro/kad/key.hpp"
+#include "kadoro/transport/datagram/datagram_transport.hpp"
+
+#include "stream_transport.hpp"
+
+namespace kadoro_sim {
+
+using namespace kadoro;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr duration slice = 100ms;       // between two looks at whether the run is over
+constexpr std::size_t seeds = 2;        // members that others bootstrap from
+constexpr duration gone_after = 10s;    // whoever is gone counts nowhere after that
+constexpr std::size_t max_probes = 64;  // GETs in calm
+
+io::endpoint address_of(std::size_t index) {
+  return io::endpoint::v4({10, 1, static_cast<std::uint8_t>(index >> 8), static_cast<std::uint8_t>(index + 1)}, 4001);
+}
+
+coro::task<void> find(kad::node& n, bytes key, std::optional<std::vector<peer_id>>& found) {
+  auto const closest = co_await n.find_closest(key);
+  found.emplace();
+  if (!closest) co_return;
+  for (peer_ref const& p : *closest) found->push_back(p->id());
+}
+
+struct probe {
+  member* by = nullptr;
+  std::string key;
+  peer_id publisher;
+  std::uint64_t sequence = 0;
+  bool done = false;
+  bool found = false;
+  std::string said;
+};
+
+coro::task<void> ask(probe& p) {
+  kad::get_options how;
+  how.quorum = kad::quorum::majority();
+  auto const got = co_await p.by->node()->get(as_bytes(p.key), how);
+  p.done = true;
+  if (!got) {
+    p.said = got.error().message();
+    co_return;
+  }
+  p.said = got->explain();
+  for (kad::found_record const& f : got->records())
+    p.found = p.found || (f.value.publisher == p.publisher && f.value.sequence >= p.sequence);
+}
+
+struct calm_put {
+  member* by = nullptr;
+  std::string key;
+  std::optional<kad::put_receipt> receipt;
+};
+
+coro::task<void> put(calm_put& p, duration lifetime) {
+  kad::put_options how;
+  how.quorum = kad::quorum::all();
+  how.lifetime = lifetime;
+  auto const receipt = co_await p.by->node()->put(as_bytes(p.key), as_bytes("calm"), how);
+  if (!receipt) co_return;
+  auto const settled = co_await receipt->settled();
+  if (settled) p.receipt = *receipt;
+}
+
+/// The `n` of `all` closest to `key`, without `self`.
+std::vector<peer_id> closest_of(std::vector<peer_id> all, kad::key const& key, peer_id const& self, std::size_t n) {
+  std::erase(all, self);
+  std::sort(all.begin(), all.end(),
+            [&key](peer_id const& a, peer_id const& b) { return key.closer(kad::key::of(a), kad::key::of(b)); });
+  if (all.size() > n) all.resize(n);
+  return all;
+}
+
+}  // namespace
+
+run::run(plan const& of, run_options how)
+    : plan_(of),
+      how_(how),
+      world_(of.seed),
+      random_(of.seed ^ 0x72756eu),
+      oracle_(world_, plan_, verdict_),
+      chaos_(std::make_unique<chaos>(*this)),
+      adversary_(std::make_unique<adversary>(*this)) {
+  verdict_.seed = plan_.seed;
+  verdict_.nodes = plan_.nodes;
+  world_.set_observer(this);
+}
+
+run::~run() {
+  adversary_.reset();
+  members_.clear();
+  world_.set_observer(nullptr);
+}
+
+void run::later(duration delay, std::function<void()> what) { agenda_.emplace(world_.now() + delay, std::move(what)); }
+
+void run::note(std::string_view kind, std::string_view text) {
+  if (how_.observer != nullptr) how_.observer->on_event(world_.now(), world_.events(), kind, text);
+}
+
+void run::on_datagram(time_point now, io::endpoint const& from, io::endpoint const& to, bytes_view data,
+                      io::sim::fate what) {
+  if (how_.observer != nullptr) how_.observer->on_datagram(now, world_.events(), from, to, data, what);
+  adversary_->on_datagram(from, to, data, what);
+}
+
+std::optional<byte_array<32>> run::swarm_key() const {
+  if (!plan_.secret) return std::nullopt;
+  byte_array<32> key{};
+  store_be(key.data(), plan_.seed);
+  return key;
+}
+
+std::vector<kad::multiaddr> run::bootstrap() const {
+  std::vector<kad::multiaddr> out;
+  for (std::size_t i = 0; i < seeds; ++i)
+    if (!members_[i]->id().empty()) out.push_back(members_[i]->address());
+  return out;
+}
+
+bool run::over() const noexcept {
+  return oracle_.broken() || (how_.until_event > 0 && world_.events() > how_.until_event);
+}
+
+void run::advance(duration length) {
+  time_point const end = world_.now() + length;
+  while (!over() && world_.now() < end) {
+    time_point next = std::min(end, world_.now() + slice);
+    if (!agenda_.empty()) next = std::min(next, std::max(world_.now(), agenda_.begin()->first));
+    world_.run_until(next);
+    while (!over() && !agenda_.empty() && agenda_.begin()->first <= world_.now()) {
+      auto const what = std::move(agenda_.begin()->second);
+      agenda_.erase(agenda_.begin());
+      what();
+    }
+  }
+}
+
+bool run::advance_until(std::function<bool()> const& done, duration limit) {
+  time_point const end = world_.now() + limit;
+  while (!over() && !done() && world_.now() < end) advance(slice);
+  return done();
+}
+
+void run::start(member& m) {
+  if (m.start(bootstrap())) {
+    note("start", std::to_string(m.how().index) + " is " + m.id().to_string());
+    return;
+  }
+  later(1s, [this, &m] {
+    if (m.now() == member::state::off) start(m);
+  });
+}
+
+// ---- the course of a run --------------------------------------------------------------------------------------------
+
+verdict run::go() {
+  std::uint64_t const frames = coro::frame_pool::statistics().live();
+  chaos_->prepare();
+  make_members();
+  adversary_->prepare();
+  start(*members_[0]);
+  for (std::size_t i = 1; i < members_.size(); ++i) {
+    duration const delay = std::chrono::milliseconds(random_.below(2000));
+    later(delay, [this, i] { start(*members_[i]); });
+  }
+  look_around();
+  advance(5s);
+
+  std::uint64_t const before = world_.counters().sent;
+  trouble_ = true;
+  chaos_->begin();
+  adversary_->begin();
+  advance(plan_.length);
+  trouble_ = false;
+  chaos_->end();
+  adversary_->end();
+  verdict_.storm_datagrams = world_.counters().sent - before;
+  if (!over()) calm();
+  if (!over()) close_all(frames);
+
+  verdict_.events = world_.events();
+  verdict_.datagrams = world_.counters().sent;
+  verdict_.simulated_s = oracle_.seconds(world_.now());
+  verdict_.trace_hash = world_.trace_hash();
+  return verdict_;
+}
+
+void run::make_members() {
+  for (std::size_t i = 0; i < plan_.nodes; ++i) {
+    member::options o;
+    o.index = i;
+    o.address = address_of(i);
+    o.seed = i < seeds;
+    o.has_directory = i < plan_.directories;
+    o.swarm_key = swarm_key();
+
+    if (plan_.transport == transport_kind::stream) o.make_transport = open_stream;
+
+    o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
+    chaos_->shape(o);
+    members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
+  }
+}
+
+/// Once a second: who counts where, and how large everything is.
+void run::look_around() {
+  watch_views();
+  check_bounds();
+  later(1s, [this] { look_around(); });
+}
+
+void run::watch_views() {
+  std::set<peer_id> live;
+  for (auto const& m : members_)
+    if (m->now() == member::state::running || m->now() == member::state::leaving) live.insert(m->id());
+  for (peer_id const& id : live) last_alive_[id] = world_.now();
+  for (auto const& m : members_) {
+    if (!m->running() || m->lies() || m->directory() == nullptr) continue;
+    if (world_.now() - m->disturbed_at() < gone_after) continue;
+    for (auto const& holders : m->directory()->view().shards) {
+      for (directory::holder_view const& h : holders) {
+        if (h.own || !h.counts()) continue;
+        auto const seen = last_alive_.find(h.peer);
+        bool const honest = seen != last_alive_.end() && world_.now() - seen->second <= gone_after;
+        if (!oracle_.expect(honest, check::readiness_honest, [&] {
+              return m->id().short_string() + " still counts " + h.peer.short_string() +
+                     ", which is gone for more than " + std::to_string(gone_after / 1s) + " s";
+            }))
+          return;
+      }
+    }
+  }
+}
+
+void run::check_bounds() {
+  for (auto const& m : members_) {
+    if (!m->running()) continue;
+    kad::node& n = *m->node();
+    kad::store_limits const limits = m->limits();
+    auto const* const datagrams = dynamic_cast<transport::datagram::datagram_transport*>(&m->transport()->inner());
+    std::size_t const sessions = datagrams == nullptr ? 0 : datagrams->sessions();
+    bool const bounded = n.store().size() <= limits.max_records + m->publishes().size() + 8 &&
+                         n.store().backlog() <= limits.verify_backlog &&
+                         sessions <= transport::datagram::datagram_transport::max_sessions &&
+                         n.table().size() <= plan_.k * 256;
+    if (!oracle_.expect(bounded, check::within_bounds, [&] {
+          return m->id().short_string() + ": " + std::to_string(n.store().size()) + " records, backlog " +
+                 std::to_string(n.store().backlog()) + ", " + std::to_string(sessions) + " sessions";
+        }))
+      return;
+  }
+}
+
+// ---- after the faults -----------------------------------------------------------------------------------------------
+
+void run::calm() {
+  note("phase", "calm");
+  for (auto const& m : members_) {
+    m->set_working(false);
+    if (m->now() == member::state::left) m->crash();
+    if (m->now() == member::state::off) start(*m);
+  }
+  advance(plan_.calm);
+  for (auto const& m : members_)
+    if (m->now() == member::state::off || m->now() == member::state::left) start(*m);
+  if (!over()) check_views();
+  if (!over()) check_recall();
+  if (!over()) check_receipts();
+  if (!over()) check_published();
+  if (!over()) check_rest();
+}
+
+std::vector<peer_id> run::servers() const {
+  std::vector<peer_id> out;
+  for (auto const& m : members_)
+    if (m->running() && m->how().mode == kad::peer_mode::server) out.push_back(m->id());
+  return out;
+}
+
+/// Invariant 6: every directory knows exactly those who announce, and who is ready.
+bool run::views_agree(std::string& why) {
+  std::vector<std::set<peer_id>> truth(plan_.shards);
+  for (auto const& m : members_)
+    if (m->running() && m->announced()) truth[m->shard()].insert(m->id());
+  bool const ready = std::none_of(truth.begin(), truth.end(), [](auto const& holders) { return holders.empty(); });
+  for (auto const& m : members_) {
+    if (!m->running() || m->directory() == nullptr) continue;
+    auto const view = m->directory()->view();
+    for (std::size_t shard = 0; shard < truth.size(); ++shard) {
+      std::set<peer_id> counted;
+      for (directory::holder_view const& h : view.shards[shard])
+        if (h.counts()) counted.insert(h.peer);
+      if (counted == truth[shard]) continue;
+      why = m->id().short_string() + " counts " + std::to_string(counted.size()) + " holders of shard " +
+            std::to_string(shard) + ", there are " + std::to_string(truth[shard].size());
+      for (peer_id const& id : truth[shard])
+        if (!counted.contains(id)) why += "; it lacks " + id.short_string();
+      for (peer_id const& id : counted)
+        if (!truth[shard].contains(id)) why += "; it counts " + id.short_string() + " too";
+      why += "; its last poll: " + m->directory()->last_poll();
+      return false;
+    }
+    if (m->directory()->complete() != ready || view.ready != ready) {
+      why = m->id().short_string() + " says " + (view.ready ? "ready" : "not ready") + ", which is wrong";
+      return false;
+    }
+  }
+  return true;
+}
+
+void run::check_views() {
+  std::string why;
+  bool agree = false;
+  advance_until([&] { return agree = views_agree(why); }, 5s);  // a renewal may be on its way just now
+  oracle_.expect(agree, check::views_agree,
+                 [&] { return std::to_string(plan_.calm / 1s) + " s after the last fault, " + why; });
+}
+
+/// Invariant 4, over all nodes: counted here, judged over a campaign, except where a run alone is plainly wrong.
+void run::check_recall() {
+  auto const all = servers();
+  std::size_t const lookups = members_.size();
+  std::vector<std::optional<std::vector<peer_id>>> found(lookups);
+  std::vector<bytes> keys(lookups);
+  for (std::size_t i = 0; i < lookups; ++i) {
+    keys[i].resize(16);
+    random_.fill(keys[i]);
+    if (members_[i]->running())
+      members_[i]->host().spawn(find(*members_[i]->node(), keys[i], found[i]));
+    else
+      found[i].emplace();
+  }
+  advance_until([&] { return std::all_of(found.begin(), found.end(), [](auto const& f) { return f.has_value(); }); },
+                30s);
+  for (std::size_t i = 0; i < lookups && !over(); ++i) {
+    if (!members_[i]->running()) continue;
+    if (!oracle_.expect(found[i].has_value(), check::lookup_bounded,
+                        [&] { return "a lookup by " + members_[i]->id().short_string() + " did not end in 30 s"; }))
+      return;
+    auto const wanted = closest_of(all, kad::key::of(keys[i]), members_[i]->id(), plan_.k);
+    oracle_.passed(check::lookup_recall);
+    verdict_.recall_wanted += wanted.size();
+    for (peer_id const& id : wanted) {
+      bool const there = std::count(found[i]->begin(), found[i]->end(), id) > 0;
+      verdict_.recall_found += there ? 1u : 0u;
+      if (!there) note("missed", "a lookup by " + members_[i]->id().short_string() + " missed " + id.short_string());
+    }
+  }
+  oracle_.expect(verdict_.recall_found * 100 >= verdict_.recall_wanted * 95, check::lookup_recall, [&] {
+    return "only " + std::to_string(verdict_.recall_found) + " of the " + std::to_string(verdict_.recall_wanted) +
+           " closest were found";
+  });
+}
+
+void run::check_receipts() {
+  auto const all = servers();
+  std::vector<calm_put> puts(3);
+  for (std::size_t i = 0; i < puts.size(); ++i) {
+    puts[i].by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
+    puts[i].key = "calm/" + std::to_string(i);
+    if (puts[i].by->running()) puts[i].by->host().spawn(put(puts[i], plan_.lifetime));
+  }
+  advance(15s);
+  for (calm_put const& p : puts) {
+    if (over() || !p.by->running()) continue;
+    if (!oracle_.expect(p.receipt.has_value(), check::ends_once,
+                        [&] { return "a PUT in calm by " + p.by->id().short_string() + " did not end in 15 s"; }))
+      return;
+    auto const wanted = closest_of(all, kad::key::of(as_bytes(p.key)), p.by->id(), plan_.replicas);
+    std::vector<peer_id> replicas;  // without those that are dead and were not contacted since: the receipt says so
+    bool clean = true;              // a full store may refuse, for good reason
+    for (kad::replica const& r : p.receipt->replicas()) {
+      if (std::count(all.begin(), all.end(), r.peer) == 0) continue;
+      replicas.push_back(r.peer);
+      clean = clean && (r.now == kad::replica::state::stored || r.refusal == errc::refused_full);
+    }
+    bool const closest = replicas.size() <= wanted.size() && !replicas.empty() &&
+                         std::equal(replicas.begin(), replicas.end(), wanted.begin());
+    oracle_.expect(closest && clean, check::receipt_closest, [&] {
+      std::string text = "a PUT in calm by " + p.by->id().short_string() + " went to";
+      for (peer_id const& id : replicas) text += " " + id.short_string();
+      text += ", the closest are";
+      for (peer_id const& id : wanted) text += " " + id.short_string();
+      return text + ": " + p.receipt->explain();
+    });
+  }
+}
+
+/// Invariant 1, end to end: what is published now is found by whoever asks.
+void run::check_published() {
+  auto const all = servers();
+  std::vector<probe> probes;
+  for (auto const& m : members_) {
+    if (!m->running()) continue;
+    for (auto const& [key, sequence] : m->publishes()) {
+      if (probes.size() == max_probes) break;
+      probe p;
+      p.by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
+      p.key = key;
+      p.publisher = m->id();
+      p.sequence = sequence;
+      // A GET by a majority of the closest finds what a majority of them hold; full ones may have refused it.
+      auto const closest = closest_of(all, kad::key::of(as_bytes(key)), m->id(), plan_.replicas);
+      auto const holders = m->node()->holders(as_bytes(key));
+      auto const held = static_cast<std::size_t>(std::count_if(holders.begin(), holders.end(), [&](peer_id const& h) {
+        return std::count(closest.begin(), closest.end(), h) > 0;
+      }));
+      if (p.by->running() && p.by != m.get() && held > closest.size() / 2) probes.push_back(std::move(p));
+    }
+  }
+  for (probe& p : probes) p.by->host().spawn(ask(p));
+  advance_until([&] { return std::all_of(probes.begin(), probes.end(), [](probe const& p) { return p.done; }); }, 30s);
+  for (probe const& p : probes) {
+    if (over()) return;
+    oracle_.expect(p.done && p.found, check::kept_in_calm, [&] {
+      return p.by->id().short_string() + " does not find '" + p.key + "' of " + p.publisher.short_string() +
+             ", sequence " + std::to_string(p.sequence) + ": " + (p.done ? p.said : "no end");
+    });
+  }
+}
+
+/// Invariant 7: what a swarm that does nothing says all the same. docs/simulation.md derives the budget.
+void run::check_rest() {
+  static constexpr duration length = 6s;
+  advance(10s);
+  std::uint64_t const before = world_.counters().sent;
+  advance(length);
+  if (over()) return;
+  double const per_second = static_cast<double>(world_.counters().sent - before) / (length / 1s);
+  double const budget = rest_budget();
+  oracle_.expect(per_second <= budget, check::rest_budget, [&] {
+    return std::to_string(per_second) + " datagrams a second in a swarm at rest; the budget is " +
+           std::to_string(budget);
+  });
+}
+
+double run::rest_budget() const {
+  double const n = static_cast<double>(plan_.nodes);
+  double const asked = std::min(n, static_cast<double>(plan_.k));
+  double const directories = static_cast<double>(plan_.directories);
+  double publications = 2 * directories;
+  for (auto const& m : members_) publications += static_cast<double>(m->publishes().size());
+  double const renewals_per_s = publications / (std::chrono::duration<double>(plan_.lifetime).count() * 0.45);
+  double const polls_per_s = directories * 1.5;
+  // A lookup asks each of the k closest, and a page or two more; a renewal then asks r.
+  return n * 4 + (polls_per_s + renewals_per_s) * 2 * 1.5 * (2 * asked + static_cast<double>(plan_.replicas));
+}
+
+// ---- the end --------------------------------------------------------------------------------------------------------
+
+/// Invariant 5: everybody closes, and nothing is left.
+void run::close_all(std::uint64_t frames_before) {
+  note("phase", "close");
+  adversary_.reset();
+  world_.set_observer(nullptr);
+  agenda_.clear();
+  for (auto const& m : members_) m->close();
+  bool const closed = advance_until(
+      [&] {
+        return std::none_of(members_.begin(), members_.end(),
+                            [](auto const& m) { return m->now() == member::state::leaving || m->operations() > 0; });
+      },
+      30s);
+  auto const left = [&](bool holds, char const* what, std::uint64_t count) {
+    oracle_.expect(holds, check::leaves_nothing,
+                   [&] { return "after close: " + std::to_string(count) + " " + std::string(what); });
+  };
+  left(closed, "members did not close within 30 s",
+       static_cast<std::uint64_t>(std::count_if(members_.begin(), members_.end(), [](auto const& m) {
+         return m->now() == member::state::leaving || m->operations() > 0;
+       })));
+  left(oracle_.open_requests() == 0, "requests never ended", oracle_.open_requests());
+  if (over()) return;
+  std::uint64_t const limit = 1'000'000;
+  std::uint64_t steps = 0;
+  while (steps < limit && world_.step()) ++steps;
+  left(steps < limit, "steps, and still timers are armed", steps);
+  left(world_.in_flight() == 0, "datagrams on their way for ever", world_.in_flight());
+  for (auto const& m : members_) {
+    if (m->transport() == nullptr) continue;
+    auto const* const datagrams = dynamic_cast<transport::datagram::datagram_transport*>(&m->transport()->inner());
+    if (datagrams != nullptr) left(datagrams->sessions() == 0, "sessions", datagrams->sessions());
+  }
+  if (over()) return;
+  members_.clear();
+  std::uint64_t const frames = coro::frame_pool::statistics().live();
+  left(frames == frames_before, "coroutines", frames - frames_before);
+}
+
+verdict simulate(plan const& of, run_options how) {
+  static constexpr std::uint64_t twins = 16;  // one run in so many is compared with itself without faults
+  static constexpr double storm_factor = 4;
+  verdict result;
+  {
+    run whole(of, how);
+    result = whole.go();
+  }
+  if (of.faults.empty() || of.seed % twins != 0 || result.broken || how.until_event > 0) return result;
+  plan quiet = of;
+  quiet.faults = fault_set();
+  run without(quiet, {});
+  verdict const peace = without.go();
+  ++result.checks[static_cast<std::size_t>(check::storm_budget)];
+  if (static_cast<double>(result.storm_datagrams) > storm_factor * static_cast<double>(peace.storm_datagrams))
+    result.broken = violation{check::storm_budget,
+                              std::to_string(result.storm_datagrams) + " datagrams under faults, " +
+                                  std::to_string(peace.storm_datagrams) + " without",
+                              result.events, result.simulated_s};
+  return result;
+}
+
+}  // namespace kadoro_sim
