@@ -7,12 +7,15 @@ that the next run only builds what differs.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -152,16 +155,28 @@ def write(path, data):
     path.write_bytes(data)
 
 
-def run(command, log, limit):
-    """The exit code; all output goes to `log`."""
+def run(command, out, limit):
+    """The exit code; none if it took too long. Its output goes to `out`. Whatever it started ends with it."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=out[0], stderr=out[1], start_new_session=True
+    )
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def run_logged(command, log, limit):
+    """Whether it ended well."""
     with open(log, "w") as out:
-        try:
-            return subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=limit, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
+        code = run(command, (out, out), limit)
+        if code is None:
             out.write(f"\nnot at its end after {limit} s\n")
-            return -1
+        return code == 0
 
 
 def tail(log, lines=15):
@@ -177,6 +192,11 @@ class Workshop:
         self.log = folder / "build.log"
         self.jobs = jobs
         folder.mkdir(parents=True, exist_ok=True)
+        self.lock = open(folder / "lock", "w")  # two at once would make their mistakes in the same files
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Wrong(f"another run is at work in {folder}") from None
         update_tree(self.tree)
 
     def configure(self):
@@ -187,33 +207,28 @@ class Workshop:
         command += ["-DKADORO_BUILD_TESTS=OFF", "-DKADORO_BUILD_EXAMPLES=OFF", "-DKADORO_BUILD_TOOLS=ON"]
         if shutil.which("ccache"):
             command.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
-        if run(command, self.log, build_limit_s) != 0:
+        if not run_logged(command, self.log, build_limit_s):
             raise Wrong("cmake fails:\n" + tail(self.log))
 
     def make(self):
         """Seconds it took; none if it does not build."""
         begin = time.monotonic()
         command = ["cmake", "--build", str(self.build), "--target", "kadoro-sim", "--parallel", str(self.jobs)]
-        return time.monotonic() - begin if run(command, self.log, build_limit_s) == 0 else None
+        return time.monotonic() - begin if run_logged(command, self.log, build_limit_s) else None
 
     def campaign(self, which, flags):
         """What the campaign printed, and its exit code."""
         command = [str(self.build / "tools/kadoro-sim"), "campaign", "--seeds", which, "--jobs", str(self.jobs)]
         command += ["--json", "--stop-at-first", *flags]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=campaign_limit_s,
-                check=False,
-            )
-            return json.loads(done.stdout), done.returncode
-        except subprocess.TimeoutExpired:
-            raise Wrong(f"the campaign was not at its end after {campaign_limit_s} s") from None
-        except ValueError:
-            raise Wrong("the campaign printed no JSON") from None
+        with tempfile.TemporaryFile() as out:
+            code = run(command, (out, subprocess.DEVNULL), campaign_limit_s)
+            if code is None:
+                raise Wrong(f"the campaign was not at its end after {campaign_limit_s} s")
+            out.seek(0)
+            try:
+                return json.loads(out.read()), code
+            except ValueError:
+                raise Wrong(f"the campaign printed no JSON, exit code {code}") from None
 
 
 def first_finding(report):

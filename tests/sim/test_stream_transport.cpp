@@ -313,7 +313,7 @@ TEST_CASE("stream: everything arrives, once and in order, whatever the network d
   w.close();
 }
 
-TEST_CASE("stream: who acknowledges nothing for 10 s is lost, once; who has restarted is lost at the first word") {
+TEST_CASE("stream: who acknowledges nothing for 10 s is lost, once; who has restarted is asked again") {
   two_peers w(6);
   CHECK(w.a->ask(w.to_b, message_type::ping).has_value());
   w.world.set_blocked(w.host_a.address(), w.host_b.address(), true);
@@ -341,14 +341,72 @@ TEST_CASE("stream: who acknowledges nothing for 10 s is lost, once; who has rest
   stream_peer restarted(again, same);
   time_point const then = w.world.now();
   auto const reset = w.a->ask(w.to_b, message_type::ping);
-  REQUIRE_FALSE(reset.has_value());
-  CHECK(reset.error() == errc::no_answer);
-  CHECK(reset.error().message().find("restarted") != std::string::npos);
-  CHECK(w.world.now() - then == 20ms);
+  CHECK(reset.has_value());
+  CHECK(w.world.now() - then == 80ms);  // the reset, two round trips to connect, the exchange
+  CHECK(restarted.served.size() == 1);
+  CHECK(w.a->lost.size() == 2);
+  CHECK(w.a->transport->connections() == 1);
+
+  // Somebody else comes up there: then the peer is lost.
+  again.crash();
+  restarted.transport.reset();
+  io::sim::context other(w.world, host_address(2));
+  stream_peer somebody(other);
+  auto const wrong = w.a->ask(w.to_b, message_type::ping);
+  REQUIRE_FALSE(wrong.has_value());
+  CHECK(wrong.error() == errc::wrong_identity);
   CHECK(w.a->lost.size() == 3);
-  CHECK(w.a->ask(w.to_b, message_type::ping).has_value());
+  CHECK(somebody.served.empty());
   w.host_a.run(w.a->transport->close());
-  again.run(restarted.transport->close());
+  other.run(somebody.transport->close());
+}
+
+TEST_CASE("stream: behind a NAT that forgets, requests go over new connections, and nobody is lost") {
+  two_peers w(11);
+  io::sim::nat_policy policy;
+  policy.mapping = policy.filtering = io::sim::nat_behaviour::endpoint_dependent;
+  io::sim::nat& box = w.world.add_nat(io::endpoint::v4({10, 9, 0, 1}, 0), policy);
+  w.host_a.set_nat(&box);
+  CHECK(w.a->ask(w.to_b, message_type::ping).has_value());
+  for (int i = 0; i < 3; ++i) {
+    w.world.run_for(1s);
+    box.restart();
+    auto const answer = w.a->ask(w.to_b, message_type::ping);
+    CHECK(answer.has_value());
+  }
+  CHECK(w.a->lost.empty());
+  CHECK(w.to_b->unanswered == 0);
+  CHECK(w.b->served.size() == 4);
+  CHECK(w.a->transport->connections() == 1);
+  CHECK(w.b->transport->connections() <= stream_transport::max_connections_per_peer);
+  w.close();
+}
+
+TEST_CASE("stream: who forgets every connection at once is given up after the second") {
+  two_peers w(12);
+  CHECK(w.a->ask(w.to_b, message_type::ping).has_value());
+  kadoro_sim::stream_sealer const sealer(std::nullopt);
+  std::size_t resets = 0;
+  // Every datagram with a fragment is answered by a reset, instead of reaching the peer.
+  w.world.set_filter([&](io::endpoint const& from, io::endpoint const& to, bytes& data) {
+    auto const p = kadoro_sim::stream_sealer::read(data);
+    if (!p || p->what != kadoro_sim::stream_packet::kind::data || to != w.b->transport->local()) return true;
+    kadoro_sim::stream_packet reset;
+    reset.what = kadoro_sim::stream_packet::kind::reset;
+    reset.to = p->from;
+    reset.from = p->to;
+    w.world.inject(to, from, sealer.write(reset));
+    ++resets;
+    return false;
+  });
+  auto const outcome = w.a->ask(w.to_b, message_type::ping);
+  REQUIRE_FALSE(outcome.has_value());
+  CHECK(outcome.error() == errc::no_answer);
+  CHECK(resets == 2);
+  CHECK(w.a->lost.size() == 1);
+  CHECK(w.a->transport->connections() == 0);
+  w.world.set_filter({});
+  w.close();
 }
 
 TEST_CASE("stream: a goodbye is heard, and what waits for an answer fails") {
@@ -554,4 +612,32 @@ TEST_CASE("stream swarm: with 30 % loss everything still works") {
     auto const got = swarm.get(static_cast<std::size_t>((i + 3) % 6), key, from(quorum::majority()));
     CHECK_MESSAGE(got.found(), got.explain());
   }
+}
+
+TEST_CASE("stream swarm: what went to a peer before it said that it is foreign is remembered, too") {
+  simulated_swarm swarm(25);
+  node_options options = over_streams();
+  options.replicas = 1;  // so that nobody else is told
+  for (int i = 0; i < 2; ++i) swarm.add(options);
+  swarm.join_all();
+  swarm.add(options);
+  io::sim::link_policy slow;
+  slow.delay = 1200ms;
+  swarm.world.set_link(simulated_swarm::address(2), simulated_swarm::address(3), slow);
+  swarm.world.set_link(simulated_swarm::address(3), simulated_swarm::address(2), slow);
+  peer_id const far = swarm.nodes[1]->id();
+  std::string name = "key";
+  while (!key::of(as_bytes(name)).closer(key::of(far), key::of(swarm.nodes[0]->id()))) name += '.';
+  CHECK(swarm.hosts[2]->run(swarm.nodes[2]->join()).has_value());
+  CHECK(swarm.nodes[2]->servers() == 1);  // the slow one has not answered yet
+  auto const receipt = swarm.put(2, name, "value", by(quorum::all(), 60s));
+  REQUIRE(receipt.replicas().size() == 1);
+  CHECK(receipt.replicas()[0].peer == far);
+  CHECK(receipt.stored() == 1);
+  CHECK(swarm.holds(1, name, 2));
+  CHECK(swarm.withdraw(2, name, by(quorum::one(), 60s)).refused() == 1);
+  swarm.world.run_for(24h);
+  auto const word = swarm.nodes[2]->store().highest(as_bytes(name), swarm.nodes[2]->id());
+  REQUIRE(word.has_value());
+  CHECK(word->sequence > receipt.sequence());
 }

@@ -10,12 +10,29 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Faults that come and go; the others are there from the start, or belong to the adversary.
-constexpr fault episodes[] = {fault::jitter,        fault::spread,          fault::loss,        fault::duplicate,
-                              fault::reorder,       fault::corrupt,         fault::mtu,         fault::bandwidth,
-                              fault::one_way,       fault::partition,       fault::partial_partition,
-                              fault::flapping,      fault::nat_easy,        fault::nat_hard,    fault::address_change,
-                              fault::restart,       fault::restart_empty,   fault::restart_amnesia, fault::leave,
-                              fault::pause,         fault::slow,            fault::no_sockets,  fault::disk_error,
+constexpr fault episodes[] = {fault::jitter,
+                              fault::spread,
+                              fault::loss,
+                              fault::duplicate,
+                              fault::reorder,
+                              fault::corrupt,
+                              fault::mtu,
+                              fault::bandwidth,
+                              fault::one_way,
+                              fault::partition,
+                              fault::partial_partition,
+                              fault::flapping,
+                              fault::nat_easy,
+                              fault::nat_hard,
+                              fault::address_change,
+                              fault::restart,
+                              fault::restart_empty,
+                              fault::restart_amnesia,
+                              fault::leave,
+                              fault::pause,
+                              fault::slow,
+                              fault::no_sockets,
+                              fault::disk_error,
                               fault::disk_full};
 
 duration milliseconds(std::uint64_t n) { return std::chrono::milliseconds(n); }
@@ -135,8 +152,8 @@ member* chaos::anybody() {
 /// Somebody who runs, as long as most do.
 member* chaos::victim() {
   auto const& all = run_.members();
-  auto const down = static_cast<std::size_t>(
-      std::count_if(all.begin(), all.end(), [](auto const& m) { return !m->running(); }));
+  auto const down =
+      static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](auto const& m) { return !m->running(); }));
   member* const m = anybody();
   return down * 3 <= all.size() && m->running() && !m->host().paused() ? m : nullptr;
 }
@@ -194,7 +211,9 @@ void chaos::strike(fault what) {
   oracle& judge = run_.judge();
   member* const m = victim();
   auto const some = [&random](std::uint64_t percent) { return static_cast<double>(1 + random.below(percent)) / 100; };
-  auto const on = [&](member const& who) { run_.note("fault", std::string(to_string(what)) + " " + std::to_string(who.how().index)); };
+  auto const on = [&](member const& who) {
+    run_.note("fault", std::string(to_string(what)) + " " + std::to_string(who.how().index));
+  };
   switch (what) {
     case fault::jitter: {
       duration const more = milliseconds(1 + random.below(150));
@@ -212,8 +231,7 @@ void chaos::strike(fault what) {
     }
     case fault::duplicate: {
       double const part = some(30);
-      return change_link(what, [part](link_policy& l) { l.duplicate = part; },
-                         [](link_policy& l) { l.duplicate = 0; });
+      return change_link(what, [part](link_policy& l) { l.duplicate = part; }, [](link_policy& l) { l.duplicate = 0; });
     }
     case fault::reorder: {
       double const part = some(30);
@@ -225,8 +243,8 @@ void chaos::strike(fault what) {
     }
     case fault::mtu: {
       auto const limit = static_cast<std::size_t>(400 + random.below(800));
-      return change_link(what, [limit](link_policy& l) { l.mtu_bytes = limit; },
-                         [](link_policy& l) { l.mtu_bytes = 0; });
+      return change_link(
+          what, [limit](link_policy& l) { l.mtu_bytes = limit; }, [](link_policy& l) { l.mtu_bytes = 0; });
     }
     case fault::bandwidth: {
       std::uint64_t const rate = 20'000 + random.below(100'000);

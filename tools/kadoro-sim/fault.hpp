@@ -57,13 +57,12 @@ inline constexpr std::size_t fault_count = static_cast<std::size_t>(fault::count
 
 constexpr std::string_view to_string(fault what) noexcept {
   constexpr std::string_view names[fault_count] = {
-      "geography",     "jitter",       "spread",        "loss",           "duplicate",       "reorder",
-      "corrupt",       "mtu",          "bandwidth",     "one_way",        "partition",       "partial_partition",
-      "flapping",      "nat_easy",     "nat_hard",      "address_change", "restart",         "restart_empty",
-      "restart_amnesia", "leave",      "pause",         "slow",           "clock_offset",    "clock_drift",
-      "no_sockets",    "disk_error",   "disk_full",     "full_store",     "old_version",     "lie_contacts",
-      "forge_records", "stale_records", "swallow_puts", "sybils",         "flood",           "replay",
-      "spoof",         "stranger"};
+      "geography",   "jitter",         "spread",        "loss",          "duplicate",         "reorder",   "corrupt",
+      "mtu",         "bandwidth",      "one_way",       "partition",     "partial_partition", "flapping",  "nat_easy",
+      "nat_hard",    "address_change", "restart",       "restart_empty", "restart_amnesia",   "leave",     "pause",
+      "slow",        "clock_offset",   "clock_drift",   "no_sockets",    "disk_error",        "disk_full", "full_store",
+      "old_version", "lie_contacts",   "forge_records", "stale_records", "swallow_puts",      "sybils",    "flood",
+      "replay",      "spoof",          "stranger"};
   return what < fault::count_ ? names[static_cast<std::size_t>(what)] : "unknown";
 }
 

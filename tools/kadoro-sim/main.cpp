@@ -9,6 +9,7 @@
 
 #include "campaign.hpp"
 #include "choices.hpp"
+#include "measure.hpp"
 #include "run.hpp"
 #include "trace_file.hpp"
 
@@ -186,6 +187,13 @@ int run_many(campaign_choices const& c) {
   return sum.good() ? exit_good : exit_broken;
 }
 
+// ---- measurements ---------------------------------------------------------------------------------------------------
+
+struct measure_settings {
+  std::size_t nodes = 8;
+  double minutes = 60;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -202,6 +210,15 @@ int main(int argc, char** argv) {
   CLI::App& campaign_command = *app.add_subcommand("campaign", "many runs, and what fails");
   add_campaign(campaign_command, many);
 
+  measure_settings rest;
+  CLI::App& rest_command = *app.add_subcommand("rest", "how fast a shard swarm that does nothing is simulated");
+  rest_command.add_option("--nodes", rest.nodes, "holders")->check(CLI::Range(1, 1000))->capture_default_str();
+  rest_command.add_option("--minutes", rest.minutes, "simulated")->check(CLI::Range(0.1, 1e6))->capture_default_str();
+
+  measure_settings crowd{1000, 0};
+  CLI::App& crowd_command = *app.add_subcommand("crowd", "what it takes until many nodes have joined");
+  crowd_command.add_option("--nodes", crowd.nodes, "servers")->check(CLI::Range(2, 100'000))->capture_default_str();
+
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& e) {
@@ -210,5 +227,7 @@ int main(int argc, char** argv) {
   }
   if (run_command.parsed()) return run_one(one);
   if (campaign_command.parsed()) return run_many(many);
-  return exit_usage;
+  auto const measured = rest_command.parsed() ? measure_rest(rest.nodes, rest.minutes) : measure_crowd(crowd.nodes);
+  std::printf("%s\n", measured.dump().c_str());
+  return exit_good;
 }

@@ -98,7 +98,7 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
   }
   node_ = std::move(*opened);
   ++life_;
-  if (!lies()) oracle_.begin_life(id_);
+  oracle_.begin_life(id_, lies());
   if (how_.has_directory) {
     directory::directory_options d;
     d.cluster = "sim";

@@ -15,7 +15,17 @@ constexpr duration lengthened(duration life) noexcept { return life + life * 15 
 
 std::string text_of(bytes_view key) { return kad::printable(key); }
 
-crypto::digest hash_of(wire::record const& what) { return crypto::sha256(what.value); }
+/// Enough to tell values apart, and quick: FNV-1a over words.
+std::uint64_t hash_of(bytes_view value) noexcept {
+  std::uint64_t hash = 0xcbf29ce484222325u ^ value.size();
+  auto const mix = [&hash](std::uint64_t word) {
+    hash = (hash ^ word) * 0x100000001b3u;
+    hash ^= hash >> 32;
+  };
+  for (; value.size() >= 8; value = value.subspan(8)) mix(load_be<std::uint64_t>(value.data()));
+  for (std::uint8_t const byte : value) mix(byte);
+  return hash;
+}
 
 bool is_tombstone(wire::record const& what) noexcept { return (what.flags & kad::record::flag_tombstone) != 0; }
 
@@ -30,28 +40,26 @@ void oracle::broke(check what, std::string detail) {
   verdict_.broken = violation{what, std::move(detail), world_.events(), seconds(world_.now())};
 }
 
-void oracle::begin_life(peer_id const& who) {
-  memories_[who].clear();
-  born_[who] = world_.now();
+void oracle::begin_life(peer_id const& who, bool lies) {
   correct_ever_.insert(who);
+  born_[who] = world_.now();
+  if (!lies) memories_[who].clear();
 }
 
-void oracle::end_life(peer_id const& who) {
-  memories_.erase(who);
-}
+void oracle::end_life(peer_id const& who) { memories_.erase(who); }
 
 // ---- what is said ---------------------------------------------------------------------------------------------------
 
 void oracle::note_statement(peer_id const& publisher, wire::record const& what, bytes_view key) {
   auto& said = statements_[{to_bytes(key), publisher}][what.sequence];
-  statement const made{what.sequence, hash_of(what), is_tombstone(what)};
+  statement const made{what.sequence, hash_of(what.value), is_tombstone(what)};
   for (statement const& s : said)
     if (s.value_hash == made.value_hash && s.tombstone == made.tombstone) return;
   said.push_back(made);
 }
 
-bool oracle::was_said(peer_id const& publisher, bytes_view key, std::uint64_t sequence,
-                      crypto::digest const& value_hash, bool tombstone) const {
+bool oracle::was_said(peer_id const& publisher, bytes_view key, std::uint64_t sequence, std::uint64_t value_hash,
+                      bool tombstone) const {
   auto const slot = statements_.find({to_bytes(key), publisher});
   if (slot == statements_.end()) return false;
   auto const at = slot->second.find(sequence);
@@ -67,8 +75,8 @@ copy oracle::copy_of(wire::record const& what, bytes_view key) const {
   c.publisher = *publisher;
   c.sequence = what.sequence;
   c.tombstone = is_tombstone(what);
-  c.known = correct_ever_.contains(c.publisher);
-  c.genuine = c.known && was_said(c.publisher, key, what.sequence, hash_of(what), c.tombstone);
+  c.known = correct_ever_.contains(c.publisher) && !what.signature.empty();
+  c.genuine = c.known && was_said(c.publisher, key, what.sequence, hash_of(what.value), c.tombstone);
   if (what.remaining_ms > 0) c.until = world_.now() + shortened(std::chrono::milliseconds(what.remaining_ms));
   return c;
 }
@@ -145,6 +153,7 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
     } else {
       s.stored = true;
       s.sequences.insert(r.sequence);
+      s.stored_at = world_.now();
     }
   }
 }
@@ -183,10 +192,15 @@ void oracle::accepted(peer_id const& self, kad::record_store const& store, memor
   std::uint64_t const sequence = renew ? request.sequence : request.record->sequence;
   std::string const who = self.short_string() + " acknowledged ";
   auto const what = [&] {
-    return who + (renew ? "a renewal of " : handed_on ? "a copy of " : "") + name(slot) + ", sequence " +
-           std::to_string(sequence) + " from " + from->id().short_string();
+    return who +
+           (renew       ? "a renewal of "
+            : handed_on ? "a copy of "
+                        : "") +
+           name(slot) + ", sequence " + std::to_string(sequence) + " from " + from->id().short_string();
   };
 
+  bool const is_unsigned = !renew && request.record->signature.empty();
+  if (is_unsigned && slot.publisher != from->id()) return;  // one slot per sender, which nobody can ask for
   auto const stored = store.sequence_of(slot.key, slot.publisher);
   if (!expect(stored == sequence, check::stored_is_stored, [&] {
         return what() + ", but holds " + (stored ? "sequence " + std::to_string(*stored) : std::string("nothing"));
@@ -198,6 +212,7 @@ void oracle::accepted(peer_id const& self, kad::record_store const& store, memor
   // Of itself a node knows better, whoever hands it back what it once said.
   if (!correct_ever_.contains(slot.publisher) || slot.publisher == self) return;
   acknowledgements_[{self, slot}].emplace_back(sequence, world_.now());
+  if (is_unsigned) return;  // without a sequence there is nothing more to hold it to
 
   time_point const now = world_.now();
   auto const known = in.find(slot);
@@ -242,7 +257,7 @@ void oracle::served(peer_id const& self, memory& in, message const& request, mes
     auto const publisher = peer_id::from_bytes(w.publisher);
     if (!publisher) continue;
     shown[*publisher] = w.sequence;
-    if (*publisher == self || !correct_ever_.contains(*publisher)) continue;
+    if (*publisher == self || !correct_ever_.contains(*publisher) || w.signature.empty()) continue;
     slot_name const slot{to_bytes(request.key), *publisher};
     auto const known = in.find(slot);
     auto const serves = [&] {
@@ -253,7 +268,8 @@ void oracle::served(peer_id const& self, memory& in, message const& request, mes
       return;
     held const& h = known->second;
     if (!expect(w.sequence == h.sequence, check::no_resurrection, [&] {
-          return serves() + ", but has acknowledged " + std::to_string(h.sequence) + (h.tombstone ? " (withdrawn)" : "");
+          return serves() + ", but has acknowledged " + std::to_string(h.sequence) +
+                 (h.tombstone ? " (withdrawn)" : "");
         }))
       return;
     if (!expect(now <= h.at_most_until, check::no_resurrection, [&] {
@@ -274,11 +290,18 @@ void oracle::served(peer_id const& self, memory& in, message const& request, mes
   }
 }
 
-/// Whether a higher sequence was heard, too: if that ran out before the end, the lower one is no answer either.
-bool oracle::overtaken(get_watch const& watch, copy const& by) {
+/// Whether a higher sequence was heard, too, or held: if that ran out before the end, the lower one is no answer
+/// either.
+bool oracle::overtaken(peer_id const& self, get_watch const& watch, peer_id const& publisher,
+                       std::uint64_t sequence) const {
+  auto const own = memories_.find(self);
+  if (own != memories_.end()) {
+    auto const slot = own->second.find({watch.key, publisher});
+    if (slot != own->second.end() && slot->second.sequence > sequence) return true;
+  }
   for (heard const& h : watch.said)
     for (copy const& c : h.copies)
-      if (c.publisher == by.publisher && c.genuine && c.sequence > by.sequence) return true;
+      if (c.publisher == publisher && c.genuine && c.sequence > sequence) return true;
   return false;
 }
 
@@ -305,7 +328,7 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
       highest[publisher] = f.value.sequence;
       live[publisher] = !f.value.tombstone();
       if (!correct_ever_.contains(publisher) || publisher == self) continue;
-      if (!expect(was_said(publisher, watch.key, f.value.sequence, crypto::sha256(f.value.value), f.value.tombstone()),
+      if (!expect(was_said(publisher, watch.key, f.value.sequence, hash_of(f.value.value), f.value.tombstone()),
                   check::genuine, [&] {
                     return text + " returned sequence " + std::to_string(f.value.sequence) + " of " +
                            publisher.short_string() + ", which never said that";
@@ -323,11 +346,13 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
     heard const& h = watch.said[watch.in_order[n]];
     for (copy const& c : h.copies) {
       if (!c.known || !c.genuine || c.until <= world_.now()) continue;
-      if (overtaken(watch, c)) continue;
+      if (overtaken(self, watch, c.publisher, c.sequence)) continue;
       if (!expect(at_least(c.publisher, c.sequence), check::highest_wins, [&] {
             return text + " heard sequence " + std::to_string(c.sequence) + " of " + c.publisher.short_string() +
-                   " from " + h.from.short_string() + ", which lives for " + std::to_string(seconds(c.until) - seconds(world_.now())) +
-                   " s more, but returned " + (highest.contains(c.publisher) ? std::to_string(highest[c.publisher]) : "nothing") + ": " + got.explain();
+                   " from " + h.from.short_string() + ", which lives for " +
+                   std::to_string(seconds(c.until) - seconds(world_.now())) + " s more, but returned " +
+                   (highest.contains(c.publisher) ? std::to_string(highest[c.publisher]) : "nothing") + ": " +
+                   got.explain();
           }))
         return;
     }
@@ -340,12 +365,13 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
       bool const ran_out = std::any_of(h.copies.begin(), h.copies.end(), [&](copy const& c) {  // for all that was heard
         return c.publisher == at->first.publisher && c.until <= world_.now();
       });
-      if (ran_out) continue;
+      if (ran_out || overtaken(self, watch, at->first.publisher, it.sequence)) continue;
       if (!expect(at_least(at->first.publisher, it.sequence), check::kept_for_getter, [&] {
             return text + " heard " + h.from.short_string() + ", which had acknowledged sequence " +
                    std::to_string(it.sequence) + " of " + at->first.publisher.short_string() +
                    (it.tombstone ? " (withdrawn) " : " ") + std::to_string(seconds(it.acknowledged)) +
-                   " s after the start, but returned less, of " + std::to_string(h.copies.size()) + " copies from there";
+                   " s after the start, but returned less, of " + std::to_string(h.copies.size()) +
+                   " copies from there";
           }))
         return;
     }
@@ -405,11 +431,10 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
   bool const nobody = std::none_of(receipt.replicas().begin(), receipt.replicas().end(), [](kad::replica const& r) {
     return r.now == kad::replica::state::stored || r.now == kad::replica::state::asked;
   });
-  bool const counts = distinct.size() == receipt.population() && !distinct.contains(self) &&
-                      (receipt.population() <= plan_.replicas || nobody) &&
-                      receipt.needed() == quorum.needed(receipt.population()) &&
-                      receipt.degraded() == (receipt.population() < plan_.replicas) &&
-                      receipt.ok() == (stored >= receipt.needed());
+  bool const counts =
+      distinct.size() == receipt.population() && !distinct.contains(self) &&
+      (receipt.population() <= plan_.replicas || nobody) && receipt.needed() == quorum.needed(receipt.population()) &&
+      receipt.degraded() == (receipt.population() < plan_.replicas) && receipt.ok() == (stored >= receipt.needed());
   if (!expect(counts, check::receipt_counts, [&] {
         return text + ": |R| " + std::to_string(receipt.population()) + ", needed " + std::to_string(receipt.needed()) +
                ", stored " + std::to_string(stored) + ", ok " + std::to_string(receipt.ok());
@@ -427,7 +452,9 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
         auto const acks = acknowledgements_.find({r.peer, {watch.key, self}});
         right = right && acks != acknowledgements_.end() &&
                 std::any_of(acks->second.begin(), acks->second.end(), [&](auto const& ack) {
-                  return ack.second >= watch.begun && said.sequences.contains(ack.first);
+                  // On a stream nobody hears a sequence, also when the putter, which had not met its peer, sent one.
+                  bool const same = plan_.transport == transport_kind::stream || said.sequences.contains(ack.first);
+                  return ack.second >= watch.begun && same;
                 });
         break;
       }
@@ -436,7 +463,9 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
         right = said.refused || own_word || r.refusal == errc::refused_unsupported;
         break;
       }
-      case kad::replica::state::no_answer: right = !said.sequences.contains(receipt.sequence()); break;
+      case kad::replica::state::no_answer:  // by then; what comes in at this very instant is too late
+        right = !said.sequences.contains(receipt.sequence()) || said.stored_at == world_.now();
+        break;
       case kad::replica::state::asked: right = false; break;
     }
     if (!expect(right, check::receipt_true, [&] {
@@ -444,7 +473,10 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
                  (r.now == kad::replica::state::stored    ? "stored"
                   : r.now == kad::replica::state::refused ? "refused (" + r.why + ")"
                                                           : "no answer (" + r.why + ")") +
-                 ", but it " + (said.stored ? "stored" : said.refused ? "refused" : "said nothing");
+                 ", but it " +
+                 (said.stored    ? "stored"
+                  : said.refused ? "refused"
+                                 : "said nothing");
         }))
       return;
   }

@@ -31,8 +31,8 @@ struct copy {
   peer_id publisher;
   std::uint64_t sequence = 0;
   bool tombstone = false;
-  bool genuine = false;  ///< a correct publisher really said this
-  bool known = false;    ///< the publisher is a correct member, so `genuine` can be judged
+  bool genuine = false;        ///< a correct publisher really said this
+  bool known = false;          ///< the publisher is a correct member, so `genuine` can be judged
   kadoro::time_point until{};  ///< when the life that it stated ends; default: it stated none
 };
 
@@ -61,6 +61,7 @@ struct put_watch {
     bool stored = false;
     bool refused = false;
     std::set<std::uint64_t> sequences;  ///< that it acknowledged
+    kadoro::time_point stored_at{};     ///< when it last did
   };
   kadoro::bytes key;
   kadoro::time_point begun;
@@ -88,12 +89,10 @@ class oracle {
   }
   bool broken() const noexcept { return verdict_.broken.has_value(); }
   verdict& tally() noexcept { return verdict_; }
-  double seconds(kadoro::time_point at) const noexcept {
-    return std::chrono::duration<double>(at - start_).count();
-  }
+  double seconds(kadoro::time_point at) const noexcept { return std::chrono::duration<double>(at - start_).count(); }
 
-  /// `who` keeps to the protocol from now on; `memory` names one life of one process.
-  void begin_life(peer_id const& who);
+  /// `who` starts. What it publishes is true; whether it keeps to the rest of the protocol, `lies` says.
+  void begin_life(peer_id const& who, bool lies);
   /// A power cut, or a lie: what it acknowledged binds it no more.
   void end_life(peer_id const& who);
   bool correct(peer_id const& who) const { return memories_.contains(who); }
@@ -121,7 +120,7 @@ class oracle {
   /// What `publisher` said last under `key`, if it is live by any clock: for the check in calm.
   struct statement {
     std::uint64_t sequence = 0;
-    kadoro::crypto::digest value_hash{};
+    std::uint64_t value_hash = 0;
     bool tombstone = false;
   };
 
@@ -149,13 +148,13 @@ class oracle {
   };
 
   void note_statement(peer_id const& publisher, kadoro::wire::record const& what, kadoro::bytes_view key);
-  bool was_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t sequence,
-                kadoro::crypto::digest const& value_hash, bool tombstone) const;
+  bool was_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t sequence, std::uint64_t value_hash,
+                bool tombstone) const;
   copy copy_of(kadoro::wire::record const& what, kadoro::bytes_view key) const;
   void accepted(peer_id const& self, kadoro::kad::record_store const& store, memory& in, peer_ref const& from,
                 message const& request);
   void served(peer_id const& self, memory& in, message const& request, message const& answer);
-  static bool overtaken(get_watch const& watch, copy const& by);
+  bool overtaken(peer_id const& self, get_watch const& watch, peer_id const& publisher, std::uint64_t sequence) const;
   void judge_outcome(get_watch const& watch, kadoro::kad::get_result const& got);
   std::string name(slot_name const& of) const;
 
@@ -163,7 +162,7 @@ class oracle {
   plan const& plan_;
   verdict& verdict_;
   kadoro::time_point start_;
-  std::map<peer_id, memory> memories_;  ///< of correct members that live
+  std::map<peer_id, memory> memories_;          ///< of correct members that live
   std::map<peer_id, kadoro::time_point> born_;  ///< when the life of each began
   std::set<peer_id> correct_ever_;              ///< publishers whose statements can be judged
   std::map<slot_name, std::map<std::uint64_t, std::vector<statement>>> statements_;

@@ -17,15 +17,15 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   chacha20_random random(seed ^ 0x6b61646f726f2d70u);
   plan p;
   p.seed = seed;
-  // Small swarms are where the edge cases are, and cheap; one in eight is large.
-  std::uint64_t const size = random.below(8);
+  // Small swarms are where the edge cases are, and cheap; one in 24 is large.
+  std::uint64_t const size = random.below(24);
   p.nodes = 8 + static_cast<std::size_t>(size == 0 ? 24 + random.below(33) : random.below(size < 4 ? 24 : 6));
   p.k = one_in(2, random) ? 20 : 6 + static_cast<std::size_t>(random.below(7));
   p.replicas = 3 + static_cast<std::size_t>(random.below(3));
   p.shards = 2 + static_cast<std::size_t>(random.below(5));
   p.keys = 3 + static_cast<std::size_t>(random.below(10));
-  p.lifetime = 5s + std::chrono::milliseconds(random.below(5000));
-  p.think = 1500ms + std::chrono::milliseconds(random.below(3000));
+  p.lifetime = 3s + std::chrono::milliseconds(random.below(4000));
+  p.think = 2s + std::chrono::milliseconds(random.below(4000));
   p.fault_gap = 400ms + std::chrono::milliseconds(random.below(1600));
   p.delay = std::chrono::microseconds(500 + random.below(60'000));
   p.secret = !one_in(4, random);
@@ -38,9 +38,9 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
     auto const f = static_cast<fault>(i);
     p.faults.set(f, limits.faults.has(f) && (limits.all_faults || p.faults.has(f)));
   }
-  p.directories = std::min<std::size_t>(p.nodes, 8);
-  p.length = limits.length ? *limits.length : 4 * p.lifetime + 4s;
-  p.calm = 2 * p.lifetime + 25s;
+  p.directories = std::min<std::size_t>(p.nodes, 3 + static_cast<std::size_t>(random.below(4)));
+  p.length = limits.length ? *limits.length : 4 * p.lifetime + 2s;
+  p.calm = 2 * p.lifetime + 18s;
   return p;
 }
 

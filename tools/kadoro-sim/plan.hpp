@@ -24,18 +24,18 @@ struct plan_limits {
 struct plan {
   std::uint64_t seed = 0;
   std::size_t nodes = 8;
-  std::size_t shards = 4;           ///< announced by the first members, one each, in turn
-  std::size_t directories = 8;      ///< so many members have one
+  std::size_t shards = 4;       ///< announced by the first members, one each, in turn
+  std::size_t directories = 8;  ///< so many members have one
   std::size_t k = 20;
   std::size_t replicas = 4;
-  std::size_t keys = 8;             ///< that the members put under
-  kadoro::duration lifetime{};      ///< of the records
-  kadoro::duration think{};         ///< mean time between the operations of a member
-  kadoro::duration length{};        ///< of the time with faults
-  kadoro::duration calm{};          ///< of the time after them
-  kadoro::duration fault_gap{};     ///< mean time between two faults
-  kadoro::duration delay{};         ///< of a link
-  bool secret = true;               ///< there is a swarm key
+  std::size_t keys = 8;          ///< that the members put under
+  kadoro::duration lifetime{};   ///< of the records
+  kadoro::duration think{};      ///< mean time between the operations of a member
+  kadoro::duration length{};     ///< of the time with faults
+  kadoro::duration calm{};       ///< of the time after them
+  kadoro::duration fault_gap{};  ///< mean time between two faults
+  kadoro::duration delay{};      ///< of a link
+  bool secret = true;            ///< there is a swarm key
   transport_kind transport = transport_kind::datagram;
   fault_set faults;
 };

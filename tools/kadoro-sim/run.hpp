@@ -21,11 +21,9 @@ class chaos;
 class run_observer {
  public:
   virtual void on_datagram(kadoro::time_point now, std::uint64_t event, kadoro::io::endpoint const& from,
-                           kadoro::io::endpoint const& to, kadoro::bytes_view data,
-                           kadoro::io::sim::fate what) = 0;
+                           kadoro::io::endpoint const& to, kadoro::bytes_view data, kadoro::io::sim::fate what) = 0;
   /// A fault, an operation, a phase: `kind` and a few words.
-  virtual void on_event(kadoro::time_point now, std::uint64_t event, std::string_view kind,
-                        std::string_view text) = 0;
+  virtual void on_event(kadoro::time_point now, std::uint64_t event, std::string_view kind, std::string_view text) = 0;
 
  protected:
   ~run_observer() = default;
@@ -77,6 +75,7 @@ class run final : private kadoro::io::sim::observer {
 
   void calm();
   std::vector<peer_id> servers() const;
+  bool well_kept(member& m, kadoro::bytes_view key) const;
   bool views_agree(std::string& why);
   void check_views();
   void check_recall();

@@ -18,7 +18,7 @@ struct stream_packet {
     reset = 5    ///< this connection is over
   };
   enum class reason : std::uint8_t {
-    unknown = 0,  ///< whoever sends this knows of no such connection: it has restarted
+    unknown = 0,  ///< whoever sends this knows of no such connection: it has restarted, or a NAT moved the other
     goodbye = 1,  ///< it leaves
     idle = 2      ///< nobody used the connection
   };

@@ -55,6 +55,7 @@ struct stream_transport::pending : coro::timer_node {
   std::uint32_t id = 0;
   stream_connection* on = nullptr;
   std::uint32_t end = 0;  // of the request among what was sent on the connection
+  bool again = false;     // it went over a connection that the peer did not know
   coro::event done;
   result<message> outcome = fail(errc::cancelled);
 };
@@ -174,6 +175,10 @@ std::optional<error> stream_transport::begin(pending& p) {
   requests_.emplace(p.id, &p);
   drained_.reset();
   ++counts_.requests_sent;
+  return send_or_dial(p);
+}
+
+std::optional<error> stream_transport::send_or_dial(pending& p) {
   if (stream_connection* const c = usable(p.to)) {
     if (send_on(*c, p)) return std::nullopt;
     return error(errc::queue_full, p.to->id().to_string() + ": too much waits to be sent to it");
@@ -216,7 +221,7 @@ void stream_transport::on_exchange_silence(pending& p) {
 stream_connection* stream_transport::usable(peer_ref const& to) const {
   stream_connection* best = nullptr;
   for (auto const& [number, c] : connections_) {
-    if (c->who != to || c->now() != stream_connection::state::open) continue;
+    if (c->who != to || c->now() != stream_connection::state::open || c->ended()) continue;
     if (best == nullptr || c->heard_at() > best->heard_at()) best = c.get();
   }
   return best;
@@ -224,7 +229,7 @@ stream_connection* stream_transport::usable(peer_ref const& to) const {
 
 bool stream_transport::is_dialling(peer_ref const& to) const {
   return std::any_of(connections_.begin(), connections_.end(), [&to](auto const& entry) {
-    return entry.second->who == to && entry.second->now() != stream_connection::state::open;
+    return entry.second->who == to && entry.second->now() != stream_connection::state::open && !entry.second->ended();
   });
 }
 
@@ -253,7 +258,7 @@ bool stream_transport::make_room() {
   if (connections_.size() < max_connections) return true;
   stream_connection* idlest = nullptr;
   for (auto const& [number, c] : connections_) {
-    bool const idle = c->now() == stream_connection::state::open && c->empty() && !has_requests(*c);
+    bool const idle = c->now() == stream_connection::state::open && c->empty() && !has_requests(*c) && !c->ended();
     if (idle && (idlest == nullptr || c->used_at() < idlest->used_at())) idlest = c.get();
   }
   if (idlest == nullptr) {
@@ -352,6 +357,28 @@ void stream_transport::lose(stream_connection& c, error const& why) {
   ++who->unanswered;
   who->lost_at = context_.now();
   if (handler_ != nullptr) handler_->on_peer_lost(who, why);
+}
+
+/// The peer does not know the connection: it has restarted, or a NAT has changed our address. It lives, so what waits
+/// for it is said once more, over another connection; the peer itself is not given up before that fails, too.
+void stream_transport::start_over(stream_connection& c, error const& why) {
+  peer_ref const who = c.who;
+  bool const was_open = c.now() == stream_connection::state::open;
+  c.end();
+  bool const elsewhere = who && (usable(who) != nullptr || is_dialling(who));
+  std::vector<pending*> again;
+  for (auto const& [id, p] : requests_) {
+    bool const on_it = p->on == &c || (!was_open && !elsewhere && who && p->on == nullptr && p->to == who);
+    if (on_it && !p->again && !p->done.is_set()) again.push_back(p);
+  }
+  if (again.empty()) return lose(c, why);
+  for (pending* const p : again) {
+    p->again = true;
+    p->on = nullptr;
+    context_.disarm(*p);
+    if (auto failed = send_or_dial(*p)) complete(*p, fail(std::move(*failed)));
+  }
+  drop(c, why);
 }
 
 void stream_transport::on_silence(stream_connection& c) {
@@ -456,7 +483,7 @@ void stream_transport::on_reset(stream_connection& c, stream_packet::reason why)
   std::string const name = c.who ? c.who->id().to_string() : std::string("somebody");
   switch (why) {
     case stream_packet::reason::unknown:
-      return lose(c, error(errc::no_answer, name + ": reset the connection: it has restarted"));
+      return start_over(c, error(errc::no_answer, name + ": reset the connection: it does not know it (any more)"));
     case stream_packet::reason::idle: return drop(c, error(errc::closed, name + ": closed the connection"));
     case stream_packet::reason::goodbye: break;
   }

@@ -96,6 +96,7 @@ class stream_transport final : public kadoro::transport::transport,
 
   // Requests of ours.
   std::optional<kadoro::error> begin(pending& p);
+  std::optional<kadoro::error> send_or_dial(pending& p);
   bool send_on(stream_connection& c, pending& p);
   void send_waiting(stream_connection& c);
   void complete(pending& p, kadoro::result<message> outcome);
@@ -113,6 +114,7 @@ class stream_transport final : public kadoro::transport::transport,
   void confirm(stream_connection& c);
   void send_hello(stream_connection& c);
   void drop(stream_connection& c, kadoro::error const& why);
+  void start_over(stream_connection& c, kadoro::error const& why);
   void lose(stream_connection& c, kadoro::error const& why);
   void say_reset(kadoro::io::endpoint const& to, std::uint64_t theirs, std::uint64_t ours, stream_packet::reason why);
 

@@ -84,6 +84,7 @@ class lookup {
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL void hurry_strangers(duration answered_after);
   KADORO_DECL bool finished(visitor const& sees) const;
+  KADORO_DECL bool dead(candidate const& c) const;
 
   coro::scheduler& scheduler_;
   transport::transport& transport_;
@@ -95,6 +96,7 @@ class lookup {
   trace& steps_;
   std::size_t parallel_ = alpha;
   bool enough_ = false;
+  bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is
   std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
   std::map<std::uint64_t, std::size_t> per_range_;
   coro::event progress_;

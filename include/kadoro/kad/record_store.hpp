@@ -116,7 +116,8 @@ class record_store {
   /// What the publisher itself said; nothing that was relayed.
   KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
 
-  /// The sequence of the live signed record in that slot, verified or not; looks, and changes nothing.
+  /// The sequence of the live record that the publisher itself brought, or that it signed, verified or not; 0 if it is
+  /// not signed. Looks, and changes nothing.
   KADORO_DECL std::optional<std::uint64_t> sequence_of(bytes_view key, peer_id const& publisher) const;
 
   /// The highest sequence known of that slot, live or remembered.

@@ -37,14 +37,12 @@ KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> see
   std::vector<peer_ref> start;
   for (contact const& c : known) start.push_back(c.peer);
   if (table_.size() < k) start.insert(start.end(), seeds.begin(), seeds.end());
-  bool const somebody_lives =
-      std::any_of(start.begin(), start.end(), [](peer_ref const& p) { return p->unanswered == 0; });
-  for (peer_ref const& p : start)
-    if (p->unanswered == 0 || !somebody_lives) add(p, peer_ref());
+  hopeless_ = std::none_of(start.begin(), start.end(), [](peer_ref const& p) { return p->unanswered == 0; });
+  for (peer_ref const& p : start) add(p, peer_ref());
 }
 
 KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
-  if (by && (who->unanswered > 0 || who->addresses().empty())) return;  // we know better, or nobody can ask it
+  if (by && who->addresses().empty()) return;  // nobody can ask it
   key const id(who->hash());
   auto const at =
       std::lower_bound(candidates_.begin(), candidates_.end(), id,
@@ -64,11 +62,16 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
 }
 
+/// Lost lately, and not heard since. It is worth a try now and then, but neither waited for nor counted.
+KADORO_DECL bool lookup::dead(candidate const& c) const {
+  return c.now != state::answered && c.peer->unanswered > 0 && !hopeless_;
+}
+
 KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {
   std::vector<candidate const*> out;
   for (auto const& c : candidates_) {
     if (out.size() == n) break;
-    if (c->now != state::failed && c->now != state::refused) out.push_back(c.get());
+    if (c->now != state::failed && c->now != state::refused && !dead(*c)) out.push_back(c.get());
   }
   return out;
 }
@@ -85,11 +88,20 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   for (auto const& c : candidates_) {
     if (in_race == width_ || busy >= parallel_) return;
     if (c->now == state::failed || c->now == state::refused) continue;
-    ++in_race;
+    bool const hopeful = !dead(*c);
+    if (hopeful) ++in_race;
     if (c->now != state::fresh) continue;
-    if (!asks.spawn(ask(*this, *c, sees))) return;
     static constexpr duration stranger_patience = std::chrono::seconds(1);
-    c->asked_at = scheduler_.now();
+    static constexpr duration between_tries = std::chrono::seconds(5);
+    time_point const now = scheduler_.now();
+    if (!hopeful && now - std::max(c->peer->lost_at, c->peer->slow_since) < between_tries) continue;
+    if (!asks.spawn(ask(*this, *c, sees))) return;
+    c->asked_at = now;
+    if (!hopeful) {
+      c->now = state::slow;
+      c->peer->slow_since = now;
+      continue;
+    }
     c->now = c->peer->doubtful() ? state::slow : state::asked;
     if (c->now == state::slow) continue;
     scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));
@@ -113,8 +125,8 @@ KADORO_DECL bool lookup::finished(visitor const& sees) const {
   bool slow = false;
   for (auto const& c : candidates_) {
     if (in_race == width_ && !enough_) break;
+    if (c->now == state::failed || c->now == state::refused || dead(*c)) continue;
     if (c->now == state::asked) return false;
-    if (c->now == state::failed || c->now == state::refused) continue;
     ++in_race;
     if (c->now == state::fresh && !enough_) return false;
     answered = answered || c->now == state::answered;

@@ -106,6 +106,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
   KADORO_DECL bool superseded(bytes_view key, put_receipt::state const& by) const;
+  KADORO_DECL static void decide(put_receipt::state& of);
   KADORO_DECL bool is_holder(record const& what, peer_id const& who) const;
   KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
 
@@ -167,10 +168,10 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
-  std::size_t renewals_ = 0;                                                   ///< jobs under way
-  std::deque<std::pair<time_point, peer_ref>> dead_;                          ///< lately lost, the latest last
-  std::set<peer_id> checking_;                                                 ///< peers that are being pinged
-  record_header last_held_;                                                    ///< what a refusal shows
+  std::size_t renewals_ = 0;                                             ///< jobs under way
+  std::deque<std::pair<time_point, peer_ref>> dead_;                     ///< lately lost, the latest last
+  std::set<peer_id> checking_;                                           ///< peers that are being pinged
+  record_header last_held_;                                              ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};

@@ -30,7 +30,7 @@ KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
 /// never not at all. Others may have given this node up during an outage that it did not notice; whoever it asks knows
 /// it again.
 KADORO_DECL void node_core::look_around(time_point now) {
-  static constexpr duration longest = std::chrono::seconds(30);
+  static constexpr duration longest = std::chrono::seconds(20);
   static constexpr duration asleep = std::chrono::seconds(2);  // a tick of a second was so late
   if (now - last_tick_ > asleep) look_soon();
   last_tick_ = now;
@@ -53,6 +53,7 @@ KADORO_DECL void node_core::look_soon() {
 KADORO_DECL void node_core::remember_dead(peer_ref const& who) {
   static constexpr std::size_t max_dead = 256;
   who->unanswered = std::max(who->unanswered, 1u);
+  who->lost_at = context_.now();
   if (dead_.size() == max_dead) dead_.pop_front();
   dead_.emplace_back(context_.now(), who);
 }
@@ -176,7 +177,7 @@ KADORO_DECL void node_core::probe(time_point now) {
 KADORO_DECL coro::task<void> node_core::seek_all(node_core& core, lookup& seek, lookup::visitor& sees) {
   co_await seek.run(sees);
   for (auto const& c : seek.candidates())
-    if (c->now == lookup::state::slow) core.check(c->peer);
+    if (c->now == lookup::state::slow && c->peer->unanswered == 0) core.check(c->peer);
 }
 
 /// Pings a peer, unless that is under way: whoever does not answer is reported lost by the transport.

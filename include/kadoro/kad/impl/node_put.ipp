@@ -91,11 +91,23 @@ KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, 
     return;
   }
   at->second.holders.insert(who);
-  // A put that still runs may have given that peer up already; its receipt lives until the end.
+  // Whichever job got through to it: a put that still runs says so, also if it has given that peer up already.
   auto const put = newest_put_.find(what.key);
   if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
   for (replica& r : put->second->replicas)
-    if (r.peer == who && r.now != replica::state::asked) r = {who, replica::state::stored, {}, {}};
+    if (r.peer == who) r = {who, replica::state::stored, {}, {}};
+  decide(*put->second);
+}
+
+/// A put is decided once its quorum is met, or cannot be met any more.
+KADORO_DECL void node_core::decide(put_receipt::state& of) {
+  std::size_t stored = 0;
+  std::size_t open = 0;
+  for (replica const& r : of.replicas) {
+    stored += r.now == replica::state::stored ? 1u : 0u;
+    open += r.now == replica::state::asked ? 1u : 0u;
+  }
+  if (stored >= of.needed || stored + open < of.needed) of.decided.set();
 }
 
 KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
@@ -235,9 +247,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
   r.now = answer.now;
   r.refusal = answer.refusal;
   r.why = std::move(answer.why);
-  put_receipt const receipt(state);
-  std::size_t const open = receipt.population() - receipt.stored() - receipt.refused() - receipt.unanswered();
-  if (receipt.ok() || receipt.stored() + open < receipt.needed()) state->decided.set();
+  decide(*state);
 }
 
 /// Puts, or renews and puts only if that peer does not know the record.
@@ -265,6 +275,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     }
     if (foreign) core.note_foreign_copy(what);  // it may take it and not be heard
     auto const answer = co_await core.transport_->request(to, request);
+    if (!foreign && attempt == 1 && is_foreign(*to)) core.note_foreign_copy(what);  // which only its handshake said
     if (!answer) {
       said.why = answer.error().message();
       break;

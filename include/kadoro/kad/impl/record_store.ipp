@@ -226,8 +226,7 @@ KADORO_DECL std::optional<record_store::held> record_store::find(bytes_view key,
 KADORO_DECL std::optional<std::uint64_t> record_store::sequence_of(bytes_view key, peer_id const& publisher) const {
   auto const at = slots_.find(slot_view(key, publisher));
   if (at == slots_.end() || !at->second.live()) return std::nullopt;
-  record const& newest = (at->second.pending ? at->second.pending : at->second.valid)->what;
-  return newest.is_signed() ? std::optional(newest.sequence) : std::nullopt;
+  return (at->second.pending ? at->second.pending : at->second.valid)->what.sequence;
 }
 
 KADORO_DECL std::optional<record_header> record_store::highest(bytes_view key, peer_id const& publisher) {

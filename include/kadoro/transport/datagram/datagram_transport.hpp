@@ -32,8 +32,8 @@ struct options {
 ///
 /// A request to a peer without a session starts a dial: the first flight, with the request inside if that is a read.
 /// The answer makes a session; whatever waits goes out on it. A request that went out on a session and is not answered
-/// goes out again when the peer's retransmission timeout says so; from the second silence on, a dial runs beside it,
-/// in case the peer has restarted and lost the session.
+/// goes out again when the peer's retransmission timeout says so; from the second silence on, or after a second, a dial
+/// runs beside it, in case the peer has restarted and lost the session.
 class datagram_transport final : public transport, private io::udp_port::receiver {
  public:
   static constexpr std::size_t max_sessions = 4096;
@@ -78,6 +78,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void complete(pending& p, result<message> outcome);
   KADORO_DECL void lose(peer_ref const& who, error const& why);
   KADORO_DECL void send_waiting(session& s, link& l);
+  KADORO_DECL void send_again(session& s, link& l);
   KADORO_DECL error no_answer(peer const& to, std::size_t transmissions) const;
 
   // Dials.

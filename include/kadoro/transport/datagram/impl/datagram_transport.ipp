@@ -270,7 +270,8 @@ KADORO_DECL void datagram_transport::on_silence(pending& p) {
     if (dead) lose(lost, why);
     return;
   }
-  bool const suspicious = p.on_session >= 2 && !l.dialling;
+  static constexpr duration long_silence = std::chrono::seconds(1);  // where the timeout is long, one is enough
+  bool const suspicious = !l.dialling && (p.on_session >= 2 || context_.now() - p.begun >= long_silence);
   session* const s = usable(l);
   if (s != nullptr) {
     send_on(*s, l, p);
@@ -387,7 +388,9 @@ KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
 
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   link& l = d.towards;
-  if (!l.wanted()) {
+  if (!l.wanted()) {  // nobody waits any more, but a late answer still tells that the peer lives
+    time_point const end = d.begun + options_.patience;
+    if (context_.now() < end) return context_.arm(d, end);
     end_dial(l, {});
     drop_link_if_idle(l);
     return;
@@ -746,6 +749,17 @@ KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
   nobody_listens_.erase(s.remote);
   if (handler_ != nullptr) handler_->on_peer_confirmed(l.who);
   if (l.waiting.linked()) send_waiting(s, l);
+  send_again(s, l);
+}
+
+/// What has met silence on an older session goes out on the new one at once: the peer may have lost the older one.
+KADORO_DECL void datagram_transport::send_again(session& s, link& l) {
+  std::vector<pending*> silent;
+  for (coro::list_node* at = l.in_flight.next(); at != &l.in_flight; at = at->next()) {
+    pending& p = static_cast<pending::place&>(*at).owner;
+    if (p.on_session >= 2) silent.push_back(&p);
+  }
+  for (pending* const p : silent) send_on(s, l, *p);
 }
 
 KADORO_DECL void datagram_transport::close_session(session& s) {
