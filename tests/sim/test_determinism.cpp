@@ -19,15 +19,16 @@ verdict small_run(std::uint64_t seed, transport_kind over) {
 }  // namespace
 
 // The literals hold for g++ and clang, at every level of optimisation, with and without sanitizers: each configuration
-// of the test command runs this. Whoever changes what a node says, or what the simulator does to it, puts new ones here.
+// of the test command runs this. Whoever changes what a node says, or what the simulator does to it, puts new ones
+// here.
 TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 0u);
+  CHECK(datagram.trace_hash == 8990962936380845933u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);
   CHECK_FALSE(stream.broken);
-  CHECK(stream.trace_hash == 0u);
+  CHECK(stream.trace_hash == 10563166713737716041u);
 }

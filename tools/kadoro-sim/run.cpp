@@ -44,25 +44,30 @@ struct probe {
   std::string key;
   peer_id publisher;
   std::uint64_t sequence = 0;
+  bool again = false;        // it is the second try
   bool unsigned_ok = false;  // foreign peers keep one record per key, which need not be this one
   bool done = false;
   bool found = false;
   std::string said;
 };
 
-coro::task<void> ask(probe& p) {
+/// A GET that waits long for dead peers may outlive the copies that it heard at first; then one more shows it.
+coro::task<void> ask(probe& p, duration lifetime) {
   kad::get_options how;
   how.quorum = kad::quorum::majority();
-  auto const got = co_await p.by->node()->get(as_bytes(p.key), how);
-  p.done = true;
-  if (!got) {
-    p.said = got.error().message();
-    co_return;
+  bool again = true;
+  while (again) {
+    time_point const begun = p.by->host().now();
+    auto const got = co_await p.by->node()->get(as_bytes(p.key), how);
+    p.said = got ? got->explain() : got.error().message();
+    if (!got) break;
+    p.found = p.unsigned_ok && got->found();
+    for (kad::found_record const& f : got->records())
+      p.found = p.found || (f.value.publisher == p.publisher && f.value.sequence >= p.sequence);
+    again = !p.found && !p.again && p.by->host().now() - begun > lifetime / 4;
+    p.again = again;
   }
-  p.said = got->explain();
-  p.found = p.unsigned_ok && got->found();
-  for (kad::found_record const& f : got->records())
-    p.found = p.found || (f.value.publisher == p.publisher && f.value.sequence >= p.sequence);
+  p.done = true;
 }
 
 struct calm_put {
@@ -460,7 +465,7 @@ void run::check_published() {
       if (p.by->running() && p.by != m.get() && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
     }
   }
-  for (probe& p : probes) p.by->host().spawn(ask(p));
+  for (probe& p : probes) p.by->host().spawn(ask(p, plan_.lifetime));
   advance_until([&] { return std::all_of(probes.begin(), probes.end(), [](probe const& p) { return p.done; }); }, 30s);
   for (probe const& p : probes) {
     if (over()) return;
