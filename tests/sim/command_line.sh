@@ -26,7 +26,7 @@ expect() {
 says() {
   if ! grep -q -e "$1" "$folder/$2"; then
     echo "'$1' is not in $2:"
-    cat "$folder/$2"
+    head -n 5 "$folder/$2"
     failed=1
   fi
 }
@@ -54,12 +54,12 @@ expect 0 any 0 --help
 expect 0 any 0 campaign --help
 
 # A run, its trace, and its first half.
-expect 0 any 0 run --nodes 4 --minutes 0.1 --seed 7 --faults none --trace "$folder/trace"
+expect 0 any 0 run --nodes 4 --minutes 0.1 --seed 7 --transport datagram --faults none --trace "$folder/trace"
 says "^trace [0-9a-f]\{16\}$" out
 says '"fate":"delivered","kind":"first_flight"' trace
-expect 0 any 0 run --nodes 4 --minutes 0.1 --seed 7 --faults none --until-event 500
+expect 0 any 0 run --nodes 4 --minutes 0.1 --seed 7 --transport datagram --faults none --until-event 500
 says "stopped, as asked, after event 500" out
-expect 1 any any run --nodes 4 --minutes 0.1 --seed 7 --faults none --trace /dev/full
+expect 1 any any run --nodes 4 --minutes 0.1 --seed 7 --transport datagram --faults none --trace /dev/full
 says "cannot write /dev/full" err
 
 # A campaign.

@@ -382,6 +382,70 @@ TEST_CASE("stream: behind a NAT that forgets, requests go over new connections, 
   w.close();
 }
 
+TEST_CASE("stream: after a restart no other connection of the former life is tried, nor does any count as a loss") {
+  two_peers w(13);
+  auto const to_a = w.b->knows(*w.a);
+  auto const call = [](stream_peer& by, peer_ref to) -> coro::task<void> {
+    message m;
+    auto const answer = co_await by.transport->request(to, m);
+    CHECK(answer.has_value());
+  };
+  w.host_a.spawn(call(*w.a, w.to_b));
+  w.host_b.spawn(call(*w.b, to_a));
+  w.world.run_for(1s);
+  CHECK(w.a->transport->connections() == 2);  // both have dialled
+  crypto::identity const same = w.b->identity;
+  w.host_b.crash();
+  w.b.reset();
+  io::sim::context again(w.world, host_address(2));
+  stream_peer restarted(again, same);
+  auto const answer = w.a->ask(w.to_b, message_type::ping);
+  CHECK(answer.has_value());
+  CHECK(w.a->lost.empty());
+  CHECK(restarted.served.size() == 1);
+  w.host_a.run(w.a->transport->close());
+  again.run(restarted.transport->close());
+}
+
+TEST_CASE("stream: what waits for a dial in vain goes over another connection that is left") {
+  two_peers w(14);
+  auto const to_a = w.b->knows(*w.a);
+  auto const call = [](stream_peer& by, peer_ref to) -> coro::task<void> {
+    message m;
+    auto const answer = co_await by.transport->request(to, m);
+    CHECK(answer.has_value());
+  };
+  w.host_a.spawn(call(*w.a, w.to_b));
+  w.host_b.spawn(call(*w.b, to_a));
+  w.world.run_for(1s);
+  REQUIRE(w.a->transport->connections() == 2);
+  kadoro_sim::stream_sealer const sealer(std::nullopt);
+  bool reset_once = false;
+  // One connection is reset, and a new one cannot be opened.
+  w.world.set_filter([&](io::endpoint const& from, io::endpoint const& to, bytes& data) {
+    auto const p = kadoro_sim::stream_sealer::read(data);
+    if (!p || to != w.b->transport->local()) return true;
+    if (p->what == kadoro_sim::stream_packet::kind::open) return false;
+    if (p->what != kadoro_sim::stream_packet::kind::data || reset_once) return true;
+    kadoro_sim::stream_packet reset;
+    reset.what = kadoro_sim::stream_packet::kind::reset;
+    reset.to = p->from;
+    reset.from = p->to;
+    w.world.inject(to, from, sealer.write(reset));
+    reset_once = true;
+    return false;
+  });
+  time_point const start = w.world.now();
+  auto const answer = w.a->ask(w.to_b, message_type::ping);
+  CHECK(answer.has_value());
+  CHECK(reset_once);
+  CHECK(w.world.now() - start > 10s);
+  CHECK(w.world.now() - start < 11s);
+  CHECK(w.a->lost.empty());
+  w.world.set_filter({});
+  w.close();
+}
+
 TEST_CASE("stream: who forgets every connection at once is given up after the second") {
   two_peers w(12);
   CHECK(w.a->ask(w.to_b, message_type::ping).has_value());

@@ -175,10 +175,6 @@ std::optional<error> stream_transport::begin(pending& p) {
   requests_.emplace(p.id, &p);
   drained_.reset();
   ++counts_.requests_sent;
-  return send_or_dial(p);
-}
-
-std::optional<error> stream_transport::send_or_dial(pending& p) {
   if (stream_connection* const c = usable(p.to)) {
     if (send_on(*c, p)) return std::nullopt;
     return error(errc::queue_full, p.to->id().to_string() + ": too much waits to be sent to it");
@@ -330,7 +326,7 @@ void stream_transport::confirm(stream_connection& c) {
   send_waiting(c);
 }
 
-/// Forgets a connection, and fails what is under way on it; with a dial, what waits for it.
+/// Forgets a connection, and fails what is under way on it. What waits for a dial goes elsewhere, or fails with it.
 void stream_transport::drop(stream_connection& c, error const& why) {
   bool const was_open = c.now() == stream_connection::state::open;
   peer_ref const who = c.who;
@@ -341,7 +337,10 @@ void stream_transport::drop(stream_connection& c, error const& why) {
     ended_.push_back(std::move(at->second));
     connections_.erase(at);
   }
-  bool const elsewhere = who && (usable(who) != nullptr || is_dialling(who));
+  stream_connection* const other = who ? usable(who) : nullptr;
+  bool const dialling = who && is_dialling(who);
+  bool const elsewhere = other != nullptr || dialling;
+  if (!was_open && other != nullptr && !dialling) send_waiting(*other);
   for (auto const& [id, p] : requests_)
     if (p->on == &c || (!was_open && !elsewhere && who && p->to == who && p->on == nullptr)) complete(*p, fail(why));
 }
@@ -360,7 +359,8 @@ void stream_transport::lose(stream_connection& c, error const& why) {
 }
 
 /// The peer does not know the connection: it has restarted, or a NAT has changed our address. It lives, so what waits
-/// for it is said once more, over another connection; the peer itself is not given up before that fails, too.
+/// for it is said once more, over a new connection, because it may have forgotten all the others as well; the peer
+/// itself is not given up before that fails, too.
 void stream_transport::start_over(stream_connection& c, error const& why) {
   peer_ref const who = c.who;
   bool const was_open = c.now() == stream_connection::state::open;
@@ -376,7 +376,8 @@ void stream_transport::start_over(stream_connection& c, error const& why) {
     p->again = true;
     p->on = nullptr;
     context_.disarm(*p);
-    if (auto failed = send_or_dial(*p)) complete(*p, fail(std::move(*failed)));
+    if (is_dialling(who)) continue;
+    if (auto failed = dial(who)) complete(*p, fail(std::move(*failed)));
   }
   drop(c, why);
 }

@@ -96,7 +96,6 @@ class stream_transport final : public kadoro::transport::transport,
 
   // Requests of ours.
   std::optional<kadoro::error> begin(pending& p);
-  std::optional<kadoro::error> send_or_dial(pending& p);
   bool send_on(stream_connection& c, pending& p);
   void send_waiting(stream_connection& c);
   void complete(pending& p, kadoro::result<message> outcome);
