@@ -321,12 +321,10 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
   drop_get(self, watch);
   auto const text = "GET of '" + text_of(watch.key) + "' by " + self.short_string();
   std::map<peer_id, std::uint64_t> highest;  // in the result, tombstones included
-  std::map<peer_id, bool> live;
   for (auto const* list : {&got.records(), &got.withdrawn()}) {
     for (kad::found_record const& f : *list) {
       peer_id const& publisher = f.value.publisher;
       highest[publisher] = f.value.sequence;
-      live[publisher] = !f.value.tombstone();
       if (!correct_ever_.contains(publisher) || publisher == self) continue;
       if (!expect(was_said(publisher, watch.key, f.value.sequence, hash_of(f.value.value), f.value.tombstone()),
                   check::genuine, [&] {

@@ -117,14 +117,14 @@ class oracle {
                kadoro::kad::quorum quorum);
   void drop_put(peer_id const& self, put_watch const& watch) noexcept;
 
-  /// What `publisher` said last under `key`, if it is live by any clock: for the check in calm.
+ private:
+  /// What a publisher said under a key.
   struct statement {
     std::uint64_t sequence = 0;
     std::uint64_t value_hash = 0;
     bool tombstone = false;
   };
 
- private:
   /// What one life of a member has acknowledged.
   struct held {
     std::uint64_t sequence = 0;
@@ -143,7 +143,6 @@ class oracle {
     message_type type{};
     kadoro::bytes key;
     std::uint64_t sequence = 0;
-    bool more_pages = false;
     kadoro::time_point asked_at{};
   };
 

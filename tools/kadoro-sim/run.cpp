@@ -7,7 +7,6 @@
 #include "kadoro/coro/frame_pool.hpp"
 #include "kadoro/kad/key.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
-
 #include "stream_transport.hpp"
 
 namespace kadoro_sim {
@@ -227,9 +226,7 @@ void run::make_members() {
     o.seed = i < seeds;
     o.has_directory = i < plan_.directories;
     o.swarm_key = swarm_key();
-
     if (plan_.transport == transport_kind::stream) o.make_transport = open_stream;
-
     o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
     chaos_->shape(o);
     members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
