@@ -250,7 +250,8 @@ coro::task<void> member::read(member& m) {
     if (!slept || !m.working_ || m.state_ != state::running) break;
     std::string const key = m.random_key();
     bool const majority = one_in(2, m.random_);
-    if (m.may_get(key)) co_await get_once(m, key, majority);
+    if (!m.may_get(key)) continue;
+    co_await get_once(m, key, majority);
   }
 }
 

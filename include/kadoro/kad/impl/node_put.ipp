@@ -94,9 +94,11 @@ KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, 
   // Whichever job got through to it: a put that still runs says so, also if it has given that peer up already.
   auto const put = newest_put_.find(what.key);
   if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
-  for (replica& r : put->second->replicas)
-    if (r.peer == who) r = {who, replica::state::stored, {}, {}};
-  decide(*put->second);
+  for (replica& r : put->second->replicas) {
+    if (r.peer != who) continue;
+    r = {who, replica::state::stored, {}, {}};
+    decide(*put->second);  // not before: a put that still looks for its replicas has nothing to decide
+  }
 }
 
 /// A put is decided once its quorum is met, or cannot be met any more.
