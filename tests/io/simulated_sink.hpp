@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kadoro/io/context.hpp"
+#include "kadoro/io/udp_socket.hpp"
 
 /// @file
 /// What the tests of the simulated world share.
@@ -44,4 +45,14 @@ inline std::unique_ptr<kadoro::io::udp_port> open(kadoro::io::context& host, std
   REQUIRE(opened.has_value());
   (*opened)->set_receiver(to);
   return std::move(*opened);
+}
+
+/// Sends back whatever comes in.
+inline kadoro::coro::task<void> echo(kadoro::io::udp_socket& socket) {
+  kadoro::byte_array<kadoro::io::max_datagram_bytes> buffer{};
+  for (;;) {
+    auto const got = co_await socket.receive(buffer);
+    if (!got) co_return;
+    socket.send(got->from, kadoro::bytes_view(buffer.data(), got->size_bytes));
+  }
 }

@@ -21,15 +21,6 @@ using io::endpoint;
 
 namespace {
 
-coro::task<void> echo(io::udp_socket& socket) {
-  byte_array<io::max_datagram_bytes> buffer{};
-  for (;;) {
-    auto const got = co_await socket.receive(buffer);
-    if (!got) co_return;
-    socket.send(got->from, bytes_view(buffer.data(), got->size_bytes));
-  }
-}
-
 /// Sends random datagrams at random moments, and counts the answers.
 coro::task<int> chatter(io::context& host, io::udp_socket& socket, endpoint to, int count) {
   byte_array<io::max_datagram_bytes> buffer{};

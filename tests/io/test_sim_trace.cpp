@@ -16,15 +16,6 @@ using io::endpoint;
 
 namespace {
 
-coro::task<void> echo(io::udp_socket& socket) {
-  byte_array<io::max_datagram_bytes> buffer{};
-  for (;;) {
-    auto const got = co_await socket.receive(buffer);
-    if (!got) co_return;
-    socket.send(got->from, bytes_view(buffer.data(), got->size_bytes));
-  }
-}
-
 coro::task<void> chatter(io::context& host, io::udp_socket& socket, std::vector<endpoint> const& to, int& answers) {
   byte_array<io::max_datagram_bytes> buffer{};
   for (;;) {
