@@ -50,6 +50,12 @@ expect 2 0 1 campaign --seeds 3..1
 expect 2 0 1 campaign --seeds 1..3 --jobs 0
 expect 2 0 1 campaign --seeds 1..3 --time-limit never
 expect 2 0 1 campaign --seed-file "$folder/none"
+expect 2 0 1 predict
+expect 2 0 1 predict --events "$folder/none"
+says "no such folder" err
+expect 2 0 1 predict --events "$folder"
+says "0.jsonl: cannot be read" err
+expect 2 0 1 predict --events "$folder" --rtt 0
 expect 0 any 0 --help
 expect 0 any 0 campaign --help
 
@@ -70,5 +76,31 @@ says '"failing":\[\]' out
 printf '# none\n' >"$folder/seeds"
 expect 1 any 0 campaign --seed-file "$folder/seeds"
 says "no seed has run" out
+
+# A real swarm of three nodes, with a figure that no swarm has.
+mkdir "$folder/real"
+node() {  # node NUMBER PEER_ID
+  echo '{"event":"listening","ms":0.5,"mono_ms":1'"$1"'0.5,"peer_id":"'"$2"'"}' >"$folder/real/$1.jsonl"
+  [ "$1" = 0 ] && return
+  echo '{"event":"announced","ms":330,"mono_ms":440,"r":3}' >>"$folder/real/$1.jsonl"
+  echo '{"event":"complete","ms":400,"mono_ms":510,"shards":3}' >>"$folder/real/$1.jsonl"
+}
+node 0 12D3KooWAo7vq2aES4HYXKYFPn75MQva6dWvzrVqjVD6HW82KLNB
+node 1 12D3KooWGSN4EAsCmRfK7tPLeg8BLxRLsgbkKBqFb1MeRxkLrya9
+node 2 12D3KooWHx79mUsBg8X9KNhGZrqLNiA2uDyBzMTioMmzGXE4cfmp
+node 3 12D3KooWFuUek9C2fBo8QvE7k1rViAETmQodR8HurQymtbpCHtxh
+expect 2 0 1 predict --events "$folder/real"
+says "1.jsonl: no event says 'put'" err
+for op in put get; do
+  echo '{"event":"bench","ms":900,"mono_ms":1010,"op":"'$op'","n":3,"p50":1}' >>"$folder/real/1.jsonl"
+done
+echo '{"event":"bench","ms":900,"mono_ms":1010,"op":"put","n":9,"p50":1}' >>"$folder/real/2.jsonl"
+expect 1 1 0 predict --events "$folder/real"
+says '^{"nodes":3,"rtt_ms":76.0,"put_p50_ms":{"real":1.0,"simulated":15[2-9]' out
+says '"good":false}$' out
+expect 2 0 1 predict --events "$folder/real" --cluster a/b
+echo '{"event":' >>"$folder/real/3.jsonl"
+expect 2 0 1 predict --events "$folder/real"
+says "3.jsonl, line 4: is no JSON object" err
 
 exit $failed

@@ -25,10 +25,10 @@ TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 8990962936380845933u);
+  CHECK(datagram.trace_hash == 7394860972851250801u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);
   CHECK_FALSE(stream.broken);
-  CHECK(stream.trace_hash == 15261699907556123371u);
+  CHECK(stream.trace_hash == 13273455637676437736u);
 }

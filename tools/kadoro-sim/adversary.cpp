@@ -53,7 +53,6 @@ void adversary::begin() {
   parts& p = *parts_;
   p.lying.begin();
   if (p.has(fault::forge_records) || p.has(fault::stale_records)) p.spread_lies();
-  if (p.of.made_of().transport != transport_kind::datagram) return;
   for (fault const f : {fault::flood, fault::replay, fault::spoof, fault::stranger})
     p.listening = p.listening || p.has(f);
   if (p.has(fault::sybils)) p.many.begin();
@@ -88,6 +87,7 @@ void adversary::on_datagram(io::endpoint const& from, io::endpoint const& to, by
     case fate::black_holed:
     case fate::queue_full: sent = true; break;
     case fate::delivered:
+      p.of.judge().on_arrived(to, data, sender > realm::sybils);
       if (sender == realm::flooder) p.of.judge().injected(fault::flood);
       if (sender > realm::flooder) p.outside.on_reached(sender);
       return;

@@ -26,6 +26,8 @@ class chaos {
   void heal_later(kadoro::duration mean, member& m, std::function<void(member&)> heal);
   member* victim();
   member* anybody();
+  void break_pairs();
+  void block(kadoro::io::endpoint const& a, kadoro::io::endpoint const& b, bool blocked);
   void split(std::size_t islands);
   void join_islands();
   void flap(int times);

@@ -55,8 +55,13 @@ bytes flood::damaged() {
   return out;
 }
 
-/// A first flight that only the decryption can tell from a true one.
+/// A first flight that only the decryption can tell from a true one; of a stream, one that is true.
 bytes flood::stamped() {
+  if (run_.made_of().transport == transport_kind::stream) {
+    stream_packet open;
+    open.from = random_.next();
+    return sealer_.write(open);
+  }
   bytes out(datagram::first_flight_bytes);
   random_.fill(out);
   out[0] = static_cast<std::uint8_t>(datagram::packet_type::first_flight);

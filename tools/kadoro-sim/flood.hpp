@@ -3,6 +3,7 @@
 #include "kadoro/transport/datagram/packet.hpp"
 #include "malice.hpp"
 #include "run.hpp"
+#include "stream_packet.hpp"
 
 namespace kadoro_sim {
 
@@ -10,7 +11,7 @@ namespace kadoro_sim {
 class flood final {
  public:
   flood(run& in, errands& when, eavesdropper& ear, kadoro::random_source& random)
-      : run_(in), when_(when), ear_(ear), random_(random), keys_(in.swarm_key()) {}
+      : run_(in), when_(when), ear_(ear), random_(random), keys_(in.swarm_key()), sealer_(in.swarm_key()) {}
 
   void begin() { next(); }
 
@@ -28,6 +29,7 @@ class flood final {
   eavesdropper& ear_;
   kadoro::random_source& random_;
   kadoro::transport::datagram::swarm_keys keys_;
+  stream_sealer sealer_;
   std::size_t sent_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "campaign.hpp"
 #include "choices.hpp"
 #include "measure.hpp"
+#include "predict.hpp"
 #include "run.hpp"
 #include "trace_file.hpp"
 
@@ -194,6 +195,38 @@ struct measure_settings {
   double minutes = 60;
 };
 
+struct predict_choices {
+  std::string events;
+  predict_settings how;
+};
+
+void add_predict(CLI::App& to, predict_choices& c) {
+  to.add_option("--events", c.events, "folder with 0.jsonl of the rendezvous, and 1.jsonl, 2.jsonl, ... of the nodes")
+      ->required();
+  to.add_option("--rtt", c.how.rtt_ms, "of the real network, in milliseconds")
+      ->check(CLI::Range(0.01, 1e4))
+      ->capture_default_str();
+  to.add_option("--cluster", c.how.cluster, "as the nodes were told")->capture_default_str();
+  to.add_option("--cores", c.how.cores, "of the machine that ran the real one")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1024}))
+      ->capture_default_str();
+  to.add_option("--datagram-us", c.how.datagram_us, "CPU time that a datagram took it")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  to.add_option("--handshake-us", c.how.handshake_us, "the same, of one that opens a session")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+}
+
+int run_predict(predict_choices const& c) {
+  auto const real = recording::read(c.events);
+  if (!real) return complain(exit_usage, real.error().message());
+  auto const made = predict(*real, c.how);
+  if (!made) return complain(exit_usage, made.error().message());
+  std::printf("%s\n", made->figures.dump().c_str());
+  return made->good ? exit_good : exit_broken;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -219,6 +252,10 @@ int main(int argc, char** argv) {
   CLI::App& crowd_command = *app.add_subcommand("crowd", "what it takes until many nodes have joined");
   crowd_command.add_option("--nodes", crowd.nodes, "servers")->check(CLI::Range(2, 100'000))->capture_default_str();
 
+  predict_choices real;
+  CLI::App& predict_command = *app.add_subcommand("predict", "what a real shard swarm takes, next to what it took");
+  add_predict(predict_command, real);
+
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& e) {
@@ -227,6 +264,7 @@ int main(int argc, char** argv) {
   }
   if (run_command.parsed()) return run_one(one);
   if (campaign_command.parsed()) return run_many(many);
+  if (predict_command.parsed()) return run_predict(real);
   auto const measured = rest_command.parsed() ? measure_rest(rest.nodes, rest.minutes) : measure_crowd(crowd.nodes);
   std::printf("%s\n", measured.dump().c_str());
   return exit_good;

@@ -6,10 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "kadoro/directory/swarm_directory.hpp"
-#include "kadoro/io/sim/context.hpp"
-#include "kadoro/io/sim/world.hpp"
-#include "kadoro/kad/node.hpp"
+#include "inhabitant.hpp"
 
 namespace kadoro_sim {
 
@@ -18,31 +15,6 @@ using namespace std::chrono_literals;
 using real_clock = std::chrono::steady_clock;
 
 namespace {
-
-/// One host with a node, and a directory if it holds a shard.
-struct inhabitant {
-  inhabitant(io::sim::world& world, std::size_t index)
-      : address(io::endpoint::v4({10, static_cast<std::uint8_t>(1 + (index >> 16)),
-                                  static_cast<std::uint8_t>(index >> 8), static_cast<std::uint8_t>(index)},
-                                 4001)),
-        host(world, address),
-        self(crypto::identity::generate(host.random())) {}
-
-  void open(kad::node_options options) {
-    options.listen = address;
-    node = std::move(kad::node::open(host, self, options).value());
-  }
-  kad::multiaddr where() const {
-    return kad::multiaddr::datagram(address, kad::peer_id::of_ed25519(self.public_key()));
-  }
-
-  io::endpoint address;
-  io::sim::context host;
-  crypto::identity self;
-  std::unique_ptr<kad::node> node;
-  std::unique_ptr<directory::swarm_directory> shards;
-  bool joined = false;
-};
 
 coro::task<void> join(inhabitant& who, std::uint32_t shard) {
   for (;;) {

@@ -70,6 +70,7 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
   }
   if (!identity_) identity_ = crypto::identity::generate(host_->random());
   id_ = peer_id::of_ed25519(identity_->public_key());
+  met_.clear();
 
   kad::node_options o;
   o.listen = how_.address;
@@ -103,6 +104,7 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
     directory::directory_options d;
     d.cluster = "sim";
     d.total_shards = static_cast<std::uint32_t>(plan_.shards);
+    d.lifetime = plan_.announced;
     directory_ = std::move(directory::swarm_directory::open(*node_, d).value());
   }
   state_ = state::running;
@@ -113,6 +115,7 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
 void member::crash() {
   if (!host_) return;
   disturbed();
+  ended_at_ = world_.now();
   host_->crash();
   oracle_.end_life(id_);
   directory_.reset();
@@ -148,6 +151,7 @@ coro::task<void> member::end(member& m, bool withdraw) {
   co_await m.node_->close();
   m.oracle_.end_life(m.id_);
   m.publishes_.clear();
+  m.ended_at_ = m.world_.now();
   m.state_ = state::left;
 }
 
@@ -181,10 +185,26 @@ bool member::on_request(peer_ref const& from, message const& request, message& a
 
 void member::on_served(peer_ref const& from, message const& request, message const& answer, reply how) {
   if (answer.refusal == errc::refused_full) oracle_.injected(fault::full_store);
-  oracle_.on_served(id_, node_->store(), from, request, answer, how);
+  bool const write = request.type == message_type::put_value || request.type == message_type::replicate ||
+                     request.type == message_type::renew;
+  if (write && running() && how_.mode == kad::peer_mode::server) judge_write(from);
+  oracle_.on_served(id_, *node_, from, request, answer, how);
+}
+
+/// Without a session, it may be a first flight that somebody has recorded; at an instant when nothing new has come in,
+/// it is something that was read before.
+void member::judge_write(peer_ref const& from) {
+  static constexpr duration settled = 12s;  // so long ago a pause, or a time of slowness, began or ended
+  oracle_.expect(met_.contains(from->id()), check::replay_teaches_nothing, [&] {
+    return id_.short_string() + " lets " + from->id().short_string() + " write, who may be somewhere else";
+  });
+  if (plan_.transport == transport_kind::stream || world_.now() - disturbed_at_ < settled) return;
+  oracle_.expect(oracle_.news_now(how_.address), check::replay_teaches_nothing,
+                 [&] { return id_.short_string() + " writes what " + from->id().short_string() + " said before"; });
 }
 
 void member::on_confirmed(peer_ref const& who) {
+  met_.insert(who->id());
   if (how_.on_confirmed) how_.on_confirmed(*this, who);
 }
 
@@ -257,9 +277,8 @@ coro::task<void> member::read(member& m) {
 
 /// Late answers to an earlier GET must not be taken for answers to this one.
 bool member::may_get(std::string const& key) const {
-  static constexpr duration settled = 10s;
   auto const last = last_get_.find(key);
-  return !busy_keys_.contains(key) && (last == last_get_.end() || world_.now() - last->second > settled);
+  return !busy_keys_.contains(key) && (last == last_get_.end() || last->second.steps().elapsed());
 }
 
 namespace {
@@ -308,6 +327,7 @@ coro::task<void> member::put_once(member& m, std::string key, kad::quorum quorum
   std::string value = m.id_.short_string() + " " + std::to_string(++m.values_) + " ";
   value.append(static_cast<std::size_t>(m.random_.below(400)), 'x');
   auto const how = m.put_options(quorum, read_back);
+  m.oracle_.on_put(m.id_, as_bytes(key));
   auto const receipt = co_await m.node_->put(as_bytes(key), as_bytes(value), how);
   if (!receipt) co_return;
   m.publishes_[key] = receipt->sequence();
@@ -324,10 +344,12 @@ coro::task<void> member::withdraw_once(member& m, std::string key) {
   operation const under_way(m, key);
   followed_put followed(m.oracle_, m.id_, key);
   auto const quorum = kad::quorum::majority();
-  auto const how = m.put_options(quorum, false);
+  auto how = m.put_options(quorum, false);
+  how.lifetime /= 3;  // the node knows better
   auto const receipt = co_await m.node_->withdraw(as_bytes(key), how);
   if (!receipt) co_return;
   m.publishes_.erase(key);
+  m.oracle_.on_withdrawn(m.id_, as_bytes(key), receipt->sequence());
   auto const settled = co_await receipt->settled();
   if (!settled) co_return;
   m.oracle_.end_put(m.id_, followed.watch, *receipt, quorum);
@@ -340,8 +362,8 @@ coro::task<void> member::get_once(member& m, std::string key, bool majority) {
   kad::get_options how;
   if (majority) how.quorum = kad::quorum::majority();
   auto const got = co_await m.node_->get(as_bytes(key), how);
-  m.last_get_[key] = m.world_.now();
   if (!got) co_return;
+  m.last_get_.insert_or_assign(key, *got);
   ++m.oracle_.tally().gets;
   m.oracle_.tally().gets_found += got->found() ? 1u : 0u;
   m.oracle_.end_get(m.id_, followed.watch, *got);

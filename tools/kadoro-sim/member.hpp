@@ -41,7 +41,7 @@ class member final : private witness {
     kadoro::io::sim::nat* nat = nullptr;
     std::size_t fails_to_open = 0;  ///< so many starts fail for want of a socket
     std::optional<kadoro::byte_array<32>> swarm_key = {};
-    kadoro::kad::transport_factory make_transport = kadoro::kad::open_datagram;
+    kadoro::kad::transport_factory make_transport = {};
     std::function<void(member const&, peer_ref const&)> on_confirmed = {};
   };
   enum class state : std::uint8_t { off, running, leaving, left };
@@ -91,6 +91,8 @@ class member final : private witness {
   std::uint64_t life() const noexcept { return life_; }
   /// When its last life ended, or its host was last paused.
   kadoro::time_point disturbed_at() const noexcept { return disturbed_at_; }
+  /// When it last ended, in whatever way.
+  kadoro::time_point ended_at() const noexcept { return ended_at_; }
   void disturbed() noexcept { disturbed_at_ = world_.now(); }
 
   /// What it publishes now, by key: what a GET in calm must find. Only of puts whose receipt was ok.
@@ -113,6 +115,7 @@ class member final : private witness {
   bool on_request(peer_ref const& from, message const& request, message& answer, reply& how) override;
   void on_served(peer_ref const& from, message const& request, message const& answer, reply how) override;
   void on_confirmed(peer_ref const& who) override;
+  void judge_write(peer_ref const& from);
 
   static kadoro::coro::task<void> live(member& m);
   static kadoro::coro::task<void> write(member& m);
@@ -137,12 +140,14 @@ class member final : private witness {
   bool joined_ = false;
   bool announced_ = false;
   kadoro::time_point disturbed_at_{};
+  kadoro::time_point ended_at_{};
   std::map<std::string, std::uint64_t> publishes_;
   std::set<std::string> busy_keys_;
-  std::map<std::string, kadoro::time_point> last_get_;
+  std::map<std::string, kadoro::kad::get_result> last_get_;
   std::size_t operations_ = 0;
   std::uint64_t values_ = 0;
   std::uint64_t life_ = 0;
+  std::set<peer_id> met_;  ///< with whom it had a session in this life
 
   std::unique_ptr<kadoro::io::sim::context> host_;
   std::unique_ptr<kadoro::kad::node> node_;

@@ -43,16 +43,25 @@ void oracle::broke(check what, std::string detail) {
 void oracle::begin_life(peer_id const& who, bool lies) {
   correct_ever_.insert(who);
   born_[who] = world_.now();
+  hearsay_[who].clear();
   if (!lies) memories_[who].clear();
 }
 
 void oracle::end_life(peer_id const& who) { memories_.erase(who); }
 
+void oracle::on_arrived(io::endpoint const& at, bytes_view data, bool passed_on) {
+  std::pair const copy(at, hash_of(data));
+  bool const news =
+      passed_on ? !seen_.contains(copy) && seen_of_others_.insert(copy).second : seen_.insert(copy).second;
+  if (news) news_[at] = world_.now();
+}
+
 // ---- what is said ---------------------------------------------------------------------------------------------------
 
 void oracle::note_statement(peer_id const& publisher, wire::record const& what, bytes_view key) {
   auto& said = statements_[{to_bytes(key), publisher}][what.sequence];
-  statement const made{what.sequence, hash_of(what.value), is_tombstone(what)};
+  statement const made{what.sequence, hash_of(what.value), is_tombstone(what),
+                       std::chrono::milliseconds(what.lifetime_ms), world_.now()};
   for (statement const& s : said)
     if (s.value_hash == made.value_hash && s.tombstone == made.tombstone) return;
   said.push_back(made);
@@ -97,6 +106,10 @@ std::uint64_t oracle::on_asked(peer_id const& self, peer_ref const& to, message 
     auto const publisher = peer_id::from_bytes(what.record->publisher);
     if (publisher && *publisher == self) note_statement(self, *what.record, what.key);
   }
+  if (what.record && correct(self)) {
+    if (what.type == message_type::put_value) publishes(self, what);
+    if (what.type == message_type::replicate) hands_on(self, what);
+  }
   if (what.type == message_type::get_value) {
     auto const at = gets_.find({self, r.key});
     if (at != gets_.end()) {
@@ -114,6 +127,54 @@ std::uint64_t oracle::on_asked(peer_id const& self, peer_ref const& to, message 
   return number;
 }
 
+/// Only the user gives a key back its life, and a tombstone outlives what it withdraws.
+void oracle::publishes(peer_id const& self, message const& what) {
+  slot_name const slot{to_bytes(what.key), self};
+  std::uint64_t const sequence = what.record->sequence;
+  auto const says = [&] {
+    return self.short_string() + " puts " + name(slot) + ", sequence " + std::to_string(sequence);
+  };
+  if (!is_tombstone(*what.record)) {
+    auto const gone = withdrawn_.find(slot);
+    expect(gone == withdrawn_.end() || sequence < gone->second, check::no_resurrection,
+           [&] { return says() + ", though its user withdrew that by " + std::to_string(gone->second); });
+    return;
+  }
+  auto const& said = statements_[slot];
+  auto const before = said.lower_bound(sequence);
+  if (before == said.begin()) return;
+  for (statement const& s : std::prev(before)->second) {
+    if (s.tombstone || s.said_at < born_[self]) continue;
+    expect(std::chrono::milliseconds(what.record->lifetime_ms) >= s.lifetime, check::no_resurrection, [&] {
+      return says() + ", a tombstone that ends before what it withdraws, sequence " + std::to_string(s.sequence);
+    });
+  }
+}
+
+/// A copy that is handed on has no longer life than the one that was stored here, or heard of.
+void oracle::hands_on(peer_id const& self, message const& what) {
+  auto const publisher = peer_id::from_bytes(what.record->publisher);
+  if (!publisher || *publisher == self || !correct_ever_.contains(*publisher)) return;
+  slot_name const slot{to_bytes(what.key), *publisher};
+  auto const& heard_of = hearsay_[self];
+  auto const known = heard_of.find({slot, what.record->sequence});
+  time_point const until = known == heard_of.end() ? time_point() : known->second;
+  expect(world_.now() + std::chrono::milliseconds(what.record->remaining_ms) <= until, check::no_resurrection, [&] {
+    return self.short_string() + " hands " + name(slot) + ", sequence " + std::to_string(what.record->sequence) +
+           ", on for " + std::to_string(what.record->remaining_ms) + " ms, but what it knows of that ends in " +
+           std::to_string(seconds(until) - seconds(world_.now())) + " s";
+  });
+}
+
+void oracle::told(peer_id const& self, slot_name const& slot, std::uint64_t sequence, time_point at_most_until) {
+  time_point& until = hearsay_[self][{slot, sequence}];
+  until = std::max(until, at_most_until);
+}
+
+void oracle::on_withdrawn(peer_id const& self, bytes_view key, std::uint64_t sequence) {
+  withdrawn_[{to_bytes(key), self}] = sequence;
+}
+
 void oracle::on_abandoned(std::uint64_t number) {
   expect(requests_.erase(number) == 1, check::ends_once, [] { return "a request was abandoned after it had ended"; });
 }
@@ -125,6 +186,11 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
   requests_.erase(at);
 
   if (r.type == message_type::get_value) {
+    if (answer)
+      for (wire::record const& w : answer->records)
+        if (copy const c = copy_of(w, r.key); c.genuine)
+          told(r.self, {r.key, c.publisher}, c.sequence,
+               world_.now() + lengthened(std::chrono::milliseconds(w.remaining_ms)));
     auto const found = gets_.find({r.self, r.key});
     if (found == gets_.end()) return;
     get_watch& watch = *found->second;
@@ -134,7 +200,7 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
       h.asked = false;
       if (!answer) return;
       if (answer->refusal) {
-        h.refused = true;
+        h.refused_at = world_.now();
         return;
       }
       for (wire::record const& w : answer->records) h.copies.push_back(copy_of(w, r.key));
@@ -160,8 +226,8 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
 
 // ---- what holders do ------------------------------------------------------------------------------------------------
 
-void oracle::on_served(peer_id const& self, kad::record_store const& store, peer_ref const& from,
-                       message const& request, message const& answer, witness::reply how) {
+void oracle::on_served(peer_id const& self, kad::node& node, peer_ref const& from, message const& request,
+                       message const& answer, witness::reply how) {
   if (request.type == message_type::get_value && correct_ever_.contains(self))
     for (wire::record const& w : answer.records)
       if (equal(w.publisher, self.bytes())) note_statement(self, w, request.key);
@@ -171,13 +237,35 @@ void oracle::on_served(peer_id const& self, kad::record_store const& store, peer
     case message_type::put_value:
     case message_type::replicate:
     case message_type::renew:
-      if (!answer.refusal) accepted(self, store, at->second, from, request);
+      if (!answer.refusal) accepted(self, node.store(), at->second, from, request);
       return;
     case message_type::get_value:
       if (!answer.refusal) served(self, at->second, request, answer);
+      [[fallthrough]];
+    case message_type::find_node:
+      if (!answer.refusal) named_closest(self, node.table(), from, request, answer);
       return;
     default: return;
   }
+}
+
+/// The contacts of an answer are closer than all those that are left out, but for the one who asks and who is silent.
+void oracle::named_closest(peer_id const& self, kad::routing_table const& table, peer_ref const& from,
+                           message const& request, message const& answer) {
+  if (request.contacts_cursor > 0) return;  // not the whole of it
+  kad::key const target = kad::key::of(request.key);
+  std::optional<kad::key> farthest;
+  for (peer_ref const& named : answer.contacts)
+    if (kad::key const id(named->hash()); !farthest || target.closer(*farthest, id)) farthest = id;
+  kad::contact const* missed = nullptr;
+  table.for_each([&](kad::contact const& c) {
+    bool const named = std::count(answer.contacts.begin(), answer.contacts.end(), c.peer) > 0;
+    if (!named && c.peer != from && c.peer->unanswered == 0 && farthest && target.closer(c.id, *farthest)) missed = &c;
+  });
+  expect(missed == nullptr, check::names_closest, [&] {
+    return self.short_string() + " names " + std::to_string(answer.contacts.size()) + " contacts to " +
+           from->id().short_string() + ", but not " + missed->peer->id().short_string() + ", which is closer";
+  });
 }
 
 void oracle::accepted(peer_id const& self, kad::record_store const& store, memory& in, peer_ref const& from,
@@ -247,6 +335,7 @@ void oracle::accepted(peer_id const& self, kad::record_store const& store, memor
   if (news || now > h.surely_until) h.acknowledged = now;  // what had run out may have been missing meanwhile
   h.surely_until = now + shortened(life);
   h.at_most_until = now + lengthened(life);
+  told(self, slot, sequence, h.at_most_until);
   h.remembered_until = now + shortened(life) + shortened(h.lifetime);
 }
 
@@ -272,8 +361,9 @@ void oracle::served(peer_id const& self, memory& in, message const& request, mes
                  (h.tombstone ? " (withdrawn)" : "");
         }))
       return;
-    if (!expect(now <= h.at_most_until, check::no_resurrection, [&] {
-          return serves() + ", " + std::to_string(seconds(now) - seconds(h.at_most_until)) + " s after its life ended";
+    if (!expect(now + std::chrono::milliseconds(w.remaining_ms) <= h.at_most_until, check::no_resurrection, [&] {
+          return serves() + ", for " + std::to_string(w.remaining_ms) + " ms, but its life ends in " +
+                 std::to_string(seconds(h.at_most_until) - seconds(now)) + " s";
         }))
       return;
   }
@@ -319,6 +409,7 @@ void oracle::drop_get(peer_id const& self, get_watch const& watch) noexcept {
 
 void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result const& got) {
   drop_get(self, watch);
+  if (!correct(self)) return;  // a liar's GET is true, but nobody follows what it holds itself
   auto const text = "GET of '" + text_of(watch.key) + "' by " + self.short_string();
   std::map<peer_id, std::uint64_t> highest;  // in the result, tombstones included
   for (auto const* list : {&got.records(), &got.withdrawn()}) {
@@ -382,7 +473,7 @@ void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
   bool refusal = false;
   bool invalid = false;
   for (heard const& h : watch.said) {
-    refusal = refusal || h.refused;
+    refusal = refusal || (h.refused_at && *h.refused_at < world_.now());
     for (copy const& c : h.copies) invalid = invalid || c.until == time_point() || !c.genuine;
   }
   bool right = false;
@@ -393,7 +484,7 @@ void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
       break;
     case get_outcome::only_invalid: right = got.records().empty() && invalid; break;
     case get_outcome::refused: right = got.answered() == 0 && refusal; break;
-    case get_outcome::timed_out: right = got.answered() == 0 && !watch.said.empty(); break;
+    case get_outcome::timed_out: right = got.answered() == 0 && !watch.said.empty() && !refusal; break;
     case get_outcome::nobody_to_ask: right = watch.said.empty(); break;
   }
   expect(right, check::outcome_true, [&] {

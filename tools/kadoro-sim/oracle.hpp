@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,7 +43,7 @@ struct heard {
   kadoro::time_point asked_at;
   bool asked = true;      ///< not answered yet, or never
   bool complete = false;  ///< all its records came
-  bool refused = false;
+  std::optional<kadoro::time_point> refused_at = {};
   std::vector<copy> copies;
 };
 
@@ -103,9 +104,15 @@ class oracle {
   void on_abandoned(std::uint64_t number);
   std::size_t open_requests() const noexcept { return requests_.size(); }
 
-  /// A correct member has answered. `store` is its own.
-  void on_served(peer_id const& self, kadoro::kad::record_store const& store, peer_ref const& from,
-                 message const& request, message const& answer, witness::reply how);
+  /// A member has answered. `node` is its own.
+  void on_served(peer_id const& self, kadoro::kad::node& node, peer_ref const& from, message const& request,
+                 message const& answer, witness::reply how);
+  /// A datagram arrives, from its sender or from somebody who passes it on. Only its first copy brings news.
+  void on_arrived(kadoro::io::endpoint const& at, kadoro::bytes_view data, bool passed_on);
+  bool news_now(kadoro::io::endpoint const& at) const {
+    auto const last = news_.find(at);
+    return last != news_.end() && last->second == world_.now();
+  }
 
   void begin_get(peer_id const& self, get_watch& watch);
   void end_get(peer_id const& self, get_watch& watch, kadoro::kad::get_result const& got);
@@ -117,12 +124,18 @@ class oracle {
                kadoro::kad::quorum quorum);
   void drop_put(peer_id const& self, put_watch const& watch) noexcept;
 
+  /// The user of `self` puts something under `key`, or has withdrawn it, by a tombstone of that sequence.
+  void on_put(peer_id const& self, kadoro::bytes_view key) { withdrawn_.erase({kadoro::to_bytes(key), self}); }
+  void on_withdrawn(peer_id const& self, kadoro::bytes_view key, std::uint64_t sequence);
+
  private:
   /// What a publisher said under a key.
   struct statement {
     std::uint64_t sequence = 0;
     std::uint64_t value_hash = 0;
     bool tombstone = false;
+    kadoro::duration lifetime{};
+    kadoro::time_point said_at{};
   };
 
   /// What one life of a member has acknowledged.
@@ -146,6 +159,9 @@ class oracle {
     kadoro::time_point asked_at{};
   };
 
+  /// When the life of each copy ends at the latest, as somebody was told.
+  using hearsay = std::map<std::pair<slot_name, std::uint64_t>, kadoro::time_point>;
+
   void note_statement(peer_id const& publisher, kadoro::wire::record const& what, kadoro::bytes_view key);
   bool was_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t sequence, std::uint64_t value_hash,
                 bool tombstone) const;
@@ -153,6 +169,11 @@ class oracle {
   void accepted(peer_id const& self, kadoro::kad::record_store const& store, memory& in, peer_ref const& from,
                 message const& request);
   void served(peer_id const& self, memory& in, message const& request, message const& answer);
+  void named_closest(peer_id const& self, kadoro::kad::routing_table const& table, peer_ref const& from,
+                     message const& request, message const& answer);
+  void publishes(peer_id const& self, message const& what);
+  void hands_on(peer_id const& self, message const& what);
+  void told(peer_id const& self, slot_name const& slot, std::uint64_t sequence, kadoro::time_point at_most_until);
   bool overtaken(peer_id const& self, get_watch const& watch, peer_id const& publisher, std::uint64_t sequence) const;
   void judge_outcome(get_watch const& watch, kadoro::kad::get_result const& got);
   std::string name(slot_name const& of) const;
@@ -161,16 +182,21 @@ class oracle {
   plan const& plan_;
   verdict& verdict_;
   kadoro::time_point start_;
-  std::map<peer_id, memory> memories_;          ///< of correct members that live
-  std::map<peer_id, kadoro::time_point> born_;  ///< when the life of each began
-  std::set<peer_id> correct_ever_;              ///< publishers whose statements can be judged
+  std::map<peer_id, memory> memories_;                             ///< of correct members that live
+  std::map<peer_id, kadoro::time_point> born_;                     ///< when the life of each began
+  std::map<kadoro::io::endpoint, kadoro::time_point> news_;        ///< when the last came in
+  std::set<std::pair<kadoro::io::endpoint, std::uint64_t>> seen_;  ///< hashes of datagrams, from their senders
+  std::set<std::pair<kadoro::io::endpoint, std::uint64_t>> seen_of_others_;  ///< ... that somebody passed on
+  std::set<peer_id> correct_ever_;  ///< publishers whose statements can be judged
   std::map<slot_name, std::map<std::uint64_t, std::vector<statement>>> statements_;
   std::map<std::uint64_t, open_request> requests_;
   std::uint64_t next_request_ = 1;
   std::map<std::pair<peer_id, kadoro::bytes>, get_watch*> gets_;
   std::map<std::pair<peer_id, kadoro::bytes>, put_watch*> puts_;
   std::map<std::pair<peer_id, slot_name>, std::vector<std::pair<std::uint64_t, kadoro::time_point>>>
-      acknowledgements_;  ///< by holder and slot, over all its lives
+      acknowledgements_;                          ///< by holder and slot, over all its lives
+  std::map<peer_id, hearsay> hearsay_;            ///< of this life of each
+  std::map<slot_name, std::uint64_t> withdrawn_;  ///< by their users
 };
 
 }  // namespace kadoro_sim

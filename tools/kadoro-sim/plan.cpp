@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "stream_transport.hpp"
+
 namespace kadoro_sim {
 
 using namespace kadoro;
@@ -11,6 +13,10 @@ duration around(duration mean, random_source& random) {
   auto const part = static_cast<duration::rep>(random.below(1000));  // per mille
   duration const below = mean * part / 1000;
   return one_in(2, random) ? below : mean + 2 * below;
+}
+
+kad::transport_factory transport_of(plan const& p) {
+  return p.transport == transport_kind::stream ? open_stream : kad::open_datagram;
 }
 
 plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
@@ -41,6 +47,7 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   p.directories = std::min<std::size_t>(p.nodes, 3 + static_cast<std::size_t>(random.below(4)));
   p.length = limits.length ? *limits.length : 4 * p.lifetime + 2s;
   p.calm = 2 * p.lifetime + 18s;
+  p.announced = 30s;
   return p;
 }
 

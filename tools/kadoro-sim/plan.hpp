@@ -6,6 +6,7 @@
 #include "fault.hpp"
 #include "kadoro/base/random.hpp"
 #include "kadoro/base/time.hpp"
+#include "kadoro/kad/node_options.hpp"
 
 namespace kadoro_sim {
 
@@ -30,6 +31,7 @@ struct plan {
   std::size_t replicas = 4;
   std::size_t keys = 8;          ///< that the members put under
   kadoro::duration lifetime{};   ///< of the records
+  kadoro::duration announced{};  ///< lifetime of the announcements: their holders are gone long before them
   kadoro::duration think{};      ///< mean time between the operations of a member
   kadoro::duration length{};     ///< of the time with faults
   kadoro::duration calm{};       ///< of the time after them
@@ -39,6 +41,9 @@ struct plan {
   transport_kind transport = transport_kind::datagram;
   fault_set faults;
 };
+
+/// How the nodes of such a run speak, friends and foes.
+kadoro::kad::transport_factory transport_of(plan const& p);
 
 plan draw_plan(std::uint64_t seed, plan_limits const& limits);
 

@@ -7,7 +7,6 @@
 #include "kadoro/coro/frame_pool.hpp"
 #include "kadoro/kad/key.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
-#include "stream_transport.hpp"
 
 namespace kadoro_sim {
 
@@ -191,7 +190,7 @@ void run::start(member& m) {
 verdict run::go() {
   std::uint64_t const frames = coro::frame_pool::statistics().live();
   chaos_->prepare();
-  make_members();
+  while (members_.size() < plan_.nodes) add_member(members_.size() < plan_.directories);
   adversary_->prepare();
   start(*members_[0]);
   for (std::size_t i = 1; i < members_.size(); ++i) {
@@ -218,19 +217,17 @@ verdict run::go() {
   return verdict_;
 }
 
-void run::make_members() {
-  for (std::size_t i = 0; i < plan_.nodes; ++i) {
-    member::options o;
-    o.index = i;
-    o.address = address_of(i);
-    o.seed = i < seeds;
-    o.has_directory = i < plan_.directories;
-    o.swarm_key = swarm_key();
-    if (plan_.transport == transport_kind::stream) o.make_transport = open_stream;
-    o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
-    chaos_->shape(o);
-    members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
-  }
+void run::add_member(bool has_directory) {
+  member::options o;
+  o.index = members_.size();
+  o.address = address_of(o.index);
+  o.seed = o.index < seeds;
+  o.has_directory = has_directory;
+  o.swarm_key = swarm_key();
+  o.make_transport = transport_of(plan_);
+  o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
+  chaos_->shape(o);
+  members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
 }
 
 /// Once a second: who counts where, and how large everything is.
@@ -241,14 +238,18 @@ void run::look_around() {
 }
 
 void run::watch_views() {
-  std::set<peer_id> live;
-  for (auto const& m : members_)
-    if (m->now() == member::state::running || m->now() == member::state::leaving) live.insert(m->id());
-  for (peer_id const& id : live) last_alive_[id] = world_.now();
+  for (auto const& m : members_) {
+    bool const lives = m->now() == member::state::running || m->now() == member::state::leaving;
+    time_point& last = last_alive_[m->id()];
+    last = lives ? world_.now() : std::max(last, m->ended_at());
+  }
   for (auto const& m : members_) {
     if (!m->running() || m->lies() || m->directory() == nullptr) continue;
     if (world_.now() - m->disturbed_at() < gone_after) continue;
-    for (auto const& holders : m->directory()->view().shards) {
+    auto const view = m->directory()->view();
+    bool held = true;  // each shard, by somebody who counts
+    for (auto const& holders : view.shards) {
+      held = held && std::any_of(holders.begin(), holders.end(), [](auto const& h) { return h.counts(); });
       for (directory::holder_view const& h : holders) {
         if (h.own || !h.counts()) continue;
         auto const seen = last_alive_.find(h.peer);
@@ -260,6 +261,11 @@ void run::watch_views() {
           return;
       }
     }
+    if (!oracle_.expect(held || !(view.complete || view.ready), check::readiness_honest, [&] {
+          return m->id().short_string() + " says " + (view.ready ? "ready" : "complete") +
+                 ", though nobody counts for one of the shards";
+        }))
+      return;
   }
 }
 
@@ -294,11 +300,13 @@ void run::calm() {
   advance(plan_.calm);
   for (auto const& m : members_)
     if (m->now() == member::state::off || m->now() == member::state::left) start(*m);
-  if (!over()) check_views();
+  if (!over()) check_views("the last fault");
   if (!over()) check_recall();
   if (!over()) check_receipts();
+  if (!over()) check_kept();
   if (!over()) check_published();
   if (!over()) check_rest();
+  if (!over()) check_latecomer();
 }
 
 std::vector<peer_id> run::servers() const {
@@ -365,12 +373,23 @@ bool run::views_agree(std::string& why) {
   return true;
 }
 
-void run::check_views() {
+void run::check_views(std::string_view since) {
   std::string why;
   bool agree = false;
   advance_until([&] { return agree = views_agree(why); }, 5s);  // a renewal may be on its way just now
-  oracle_.expect(agree, check::views_agree,
-                 [&] { return std::to_string(plan_.calm / 1s) + " s after the last fault, " + why; });
+  oracle_.expect(agree, check::views_agree, [&] { return "long after " + std::string(since) + ", " + why; });
+}
+
+/// However long nothing has happened: who comes now is known everywhere soon.
+void run::check_latecomer() {
+  add_member(true);
+  member& m = *members_.back();
+  m.set_working(false);
+  start(m);
+  bool const announced = advance_until([&m] { return m.announced(); }, 5s);
+  if (over()) return;
+  oracle_.expect(announced, check::views_agree, [&] { return m.id().short_string() + " cannot announce itself"; });
+  if (announced) check_views("somebody came late");
 }
 
 /// Invariant 4, over all nodes: counted here, judged over a campaign, except where a run alone is plainly wrong.
@@ -446,6 +465,30 @@ void run::check_receipts() {
   }
 }
 
+/// Invariant 1: what is published now is with each of the r closest that has room for it.
+void run::check_kept() {
+  if (plan_.transport == transport_kind::stream) return;  // foreign peers keep one record per key
+  std::map<peer_id, member*> holders;
+  for (auto const& m : members_)
+    if (m->running() && !m->how().small_store) holders.emplace(m->id(), m.get());
+  auto const all = servers();
+  for (auto const& m : members_) {
+    if (!m->running()) continue;
+    for (auto const& [key, sequence] : m->publishes()) {
+      for (peer_id const& id : closest_of(all, kad::key::of(as_bytes(key)), m->id(), plan_.replicas)) {
+        auto const at = holders.find(id);
+        if (at == holders.end()) continue;
+        auto const held = at->second->node()->store().sequence_of(as_bytes(key), m->id());
+        if (!oracle_.expect(held && *held >= sequence, check::kept_in_calm, [&] {
+              return id.short_string() + ", one of the closest, does not hold '" + key + "' of " +
+                     m->id().short_string() + ", sequence " + std::to_string(sequence);
+            }))
+          return;
+      }
+    }
+  }
+}
+
 /// Invariant 1, end to end: what is published now is found by whoever asks.
 void run::check_published() {
   std::vector<probe> probes;
@@ -492,9 +535,12 @@ double run::rest_budget() const {
   double const n = static_cast<double>(plan_.nodes);
   double const asked = std::min(n, static_cast<double>(plan_.k));
   double const directories = static_cast<double>(plan_.directories);
-  double publications = 2 * directories;
-  for (auto const& m : members_) publications += static_cast<double>(m->publishes().size());
-  double const renewals_per_s = publications / (std::chrono::duration<double>(plan_.lifetime).count() * 0.45);
+  double records = 0;
+  for (auto const& m : members_) records += static_cast<double>(m->publishes().size());
+  auto const renewals = [](double publications, duration lifetime) {
+    return publications / (std::chrono::duration<double>(lifetime).count() * 0.45);
+  };
+  double const renewals_per_s = renewals(records, plan_.lifetime) + renewals(2 * directories, plan_.announced);
   double const polls_per_s = directories * 1.5;
   // A lookup asks each of the k closest, and a page or two more; a renewal then asks r.
   return n * 4 + (polls_per_s + renewals_per_s) * 2 * 1.5 * (2 * asked + static_cast<double>(plan_.replicas));
@@ -543,7 +589,7 @@ void run::close_all(std::uint64_t frames_before) {
 
 verdict simulate(plan const& of, run_options how) {
   static constexpr std::uint64_t twins = 16;  // one run in so many is compared with itself without faults
-  static constexpr double storm_factor = 4;
+  static constexpr double storm_factor = 5;
   verdict result;
   {
     run whole(of, how);

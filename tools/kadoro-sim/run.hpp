@@ -68,7 +68,7 @@ class run final : private kadoro::io::sim::observer {
   bool over() const noexcept;
   void advance(kadoro::duration length);
   bool advance_until(std::function<bool()> const& done, kadoro::duration limit);
-  void make_members();
+  void add_member(bool has_directory);
   void look_around();
   void watch_views();
   void check_bounds();
@@ -77,9 +77,11 @@ class run final : private kadoro::io::sim::observer {
   std::vector<peer_id> servers() const;
   bool well_kept(member& m, kadoro::bytes_view key) const;
   bool views_agree(std::string& why);
-  void check_views();
+  void check_views(std::string_view since);
+  void check_latecomer();
   void check_recall();
   void check_receipts();
+  void check_kept();
   void check_published();
   void check_rest();
   double rest_budget() const;

@@ -33,13 +33,13 @@ class strangers::dialler final {
       : run_(in),
         host_(std::make_unique<io::sim::context>(in.world(), address_in(realm::strangers, number, 4001))),
         self_(crypto::identity::generate(random)) {
-    datagram::options how;
+    kad::node_options how;
     how.listen = address_in(realm::strangers, number, 4001);
     if (any_key) {
       how.swarm_key.emplace();
       random.fill(*how.swarm_key);
     }
-    transport_ = std::move(datagram::datagram_transport::open(*host_, book_, self_, how).value());
+    transport_ = std::move(transport_of(in.made_of())(*host_, book_, self_, how).value());
   }
   dialler(dialler const&) = delete;
   dialler& operator=(dialler const&) = delete;
@@ -62,7 +62,7 @@ class strangers::dialler final {
   std::unique_ptr<io::sim::context> host_;
   transport::peer_book book_;
   crypto::identity self_;
-  std::unique_ptr<datagram::datagram_transport> transport_;
+  std::unique_ptr<transport::transport> transport_;
 };
 
 strangers::strangers(run& in, errands& when, eavesdropper& ear, random_source& random)
@@ -70,10 +70,12 @@ strangers::strangers(run& in, errands& when, eavesdropper& ear, random_source& r
 
 strangers::~strangers() = default;
 
-/// Without a swarm key nobody is a stranger; a forged sender is one for everybody.
+/// Without a swarm key nobody is a stranger; a forged sender is one for everybody. What is overheard of streams is of
+/// no use: they stand for connections that whoever listens cannot enter.
 bool strangers::has(fault what) const {
   plan const& p = run_.made_of();
-  return p.transport == transport_kind::datagram && p.faults.has(what) && (p.secret || what == fault::spoof);
+  bool const possible = what == fault::stranger || p.transport == transport_kind::datagram;
+  return possible && p.faults.has(what) && (p.secret || what == fault::spoof);
 }
 
 void strangers::begin() {

@@ -31,7 +31,7 @@ class sybils::one final : private witness {
     o.swarm_key = all.run_.swarm_key();
     o.transport = [this](io::context& context, transport::peer_book& book, crypto::identity const& identity,
                          kad::node_options const& from) -> result<std::unique_ptr<transport::transport>> {
-      auto opened = kad::open_datagram(context, book, identity, from);
+      auto opened = transport_of(all_.run_.made_of())(context, book, identity, from);
       if (!opened) return fail(opened.error());
       witness& eyes = *this;
       return std::unique_ptr<transport::transport>(std::make_unique<observed_transport>(std::move(*opened), eyes));

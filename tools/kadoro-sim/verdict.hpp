@@ -27,6 +27,7 @@ enum class check : std::uint8_t {
   highest_wins,            ///< 3: among the answers to a GET the highest sequence wins
   readiness_honest,        ///< 3: who is gone counts nowhere
   lookup_recall,           ///< 4: in a calm swarm a lookup finds the true k closest
+  names_closest,           ///< 4: who is asked names the closest that it knows
   lookup_bounded,          ///< 4: every lookup ends in bounded steps and time
   ends_once,               ///< 5: every request and operation completes exactly once
   leaves_nothing,          ///< 5: after close nothing is left
@@ -44,13 +45,31 @@ enum class check : std::uint8_t {
 inline constexpr std::size_t check_count = static_cast<std::size_t>(check::count_);
 
 constexpr std::string_view to_string(check what) noexcept {
-  constexpr std::string_view names[check_count] = {
-      "1_kept_by_holder", "1_kept_for_getter",  "1_kept_in_calm",      "2_stored_is_stored",
-      "2_receipt_true",   "2_receipt_counts",   "2_receipt_closest",   "2_outcome_true",
-      "2_genuine",        "3_no_resurrection",  "3_highest_wins",      "3_readiness_honest",
-      "4_lookup_recall",  "4_lookup_bounded",   "5_ends_once",         "5_leaves_nothing",
-      "5_within_bounds",  "6_views_agree",      "7_rest_budget",       "7_storm_budget",
-      "7_amplification",  "8_stranger_silence", "8_replay_one_answer", "8_replay_teaches_nothing"};
+  constexpr std::string_view names[check_count] = {"1_kept_by_holder",
+                                                   "1_kept_for_getter",
+                                                   "1_kept_in_calm",
+                                                   "2_stored_is_stored",
+                                                   "2_receipt_true",
+                                                   "2_receipt_counts",
+                                                   "2_receipt_closest",
+                                                   "2_outcome_true",
+                                                   "2_genuine",
+                                                   "3_no_resurrection",
+                                                   "3_highest_wins",
+                                                   "3_readiness_honest",
+                                                   "4_lookup_recall",
+                                                   "4_names_closest",
+                                                   "4_lookup_bounded",
+                                                   "5_ends_once",
+                                                   "5_leaves_nothing",
+                                                   "5_within_bounds",
+                                                   "6_views_agree",
+                                                   "7_rest_budget",
+                                                   "7_storm_budget",
+                                                   "7_amplification",
+                                                   "8_stranger_silence",
+                                                   "8_replay_one_answer",
+                                                   "8_replay_teaches_nothing"};
   return what < check::count_ ? names[static_cast<std::size_t>(what)] : "unknown";
 }
 

@@ -22,7 +22,7 @@ struct directory_options {
   kad::quorum quorum = kad::quorum::majority();  ///< of puts and of polls
 
   duration poll_min = std::chrono::milliseconds(20);  ///< after news; grows by half from poll to poll
-  duration poll_max = std::chrono::milliseconds(900);
+  duration poll_max = std::chrono::seconds(1);
   duration contact_interval = std::chrono::seconds(1);  ///< of silence, then a holder is pinged
   duration contact_timeout = std::chrono::seconds(1);   ///< then it is a suspect
 

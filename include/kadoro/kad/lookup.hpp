@@ -17,7 +17,7 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// One iterative lookup (Maymounkov and Mazieres 2002, section 2.3): asks the closest known peers, learns closer ones
 /// from their answers, and ends when the `width` closest have answered or are not worth waiting for.
 ///
-/// Where the routing table holds at most k servers, all candidates are asked at once; else `alpha` at a time. A peer
+/// Where the routing table holds at most k servers, the whole wave is asked at once; else `alpha` at a time. A peer
 /// that takes longer than its own retransmission timeout frees its place, but its answer still counts. One whose
 /// round-trip time is unknown is measured by the first that answered: three times as long is slow.
 class lookup {
@@ -69,6 +69,10 @@ class lookup {
   /// Starts from the k closest of the table, and from `seeds` too as long as that has fewer than `k` contacts.
   KADORO_DECL void start_from(std::size_t k, std::span<peer_ref const> seeds);
 
+  /// Asks only the `n` closest as long as they may be enough; the others of the race once all of those have answered or
+  /// are not worth waiting for.
+  void ask_first(std::size_t n) noexcept { wave_ = n; }
+
   /// Completes when the lookup has ended; cancellable. Nothing of it runs on afterwards.
   KADORO_DECL coro::task<void> run(visitor& sees);
 
@@ -93,8 +97,10 @@ class lookup {
   kadoro::bytes target_;
   key target_key_;
   std::size_t width_;
+  std::size_t wave_;  ///< how many of the closest are asked now; at most `width_`
   trace& steps_;
   std::size_t parallel_ = alpha;
+  bool begun_ = false;
   bool enough_ = false;
   bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is
   std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first

@@ -44,6 +44,8 @@ class peer {
   /// Remembers an address, at most `max_addresses`: a confirmed one goes to the front, where dialling starts, and
   /// pushes out the last; hearsay goes to the end, and is ignored when there is no room.
   KADORO_DECL void add_address(multiaddr const& where, bool confirmed);
+  /// Dialling that address brought no answer: it goes to the end, so that others have their turn.
+  KADORO_DECL void put_last(io::endpoint const& where);
 
   rtt_estimator rtt;                    ///< of the exchanges with this peer
   peer_mode mode = peer_mode::unknown;  ///< as its last handshake said

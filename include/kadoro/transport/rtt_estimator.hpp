@@ -7,12 +7,13 @@
 namespace kadoro::inline KADORO_ABI::transport {
 
 /// Round-trip time of one peer and the retransmission timeout that follows from it (RFC 6298, with a floor of 30 ms:
-/// below that, the scheduling of a busy machine is mistaken for loss).
+/// below that, the scheduling of a busy machine is mistaken for loss; and with a ceiling that leaves room for a second
+/// try before a request is given up).
 class rtt_estimator {
  public:
   static constexpr duration initial_timeout = std::chrono::milliseconds(300);
   static constexpr duration min_timeout = std::chrono::milliseconds(30);
-  static constexpr duration max_timeout = std::chrono::seconds(3);
+  static constexpr duration max_timeout = std::chrono::seconds(1);
 
   /// Only of exchanges whose transmission is known, never a guess (Karn's algorithm).
   void sample(duration rtt) noexcept {

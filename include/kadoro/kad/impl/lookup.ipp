@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "kadoro/kad/lookup.hpp"
 
@@ -28,6 +29,7 @@ KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& tra
       target_(to_bytes(target)),
       target_key_(key::of(target)),
       width_(width),
+      wave_(width),
       steps_(steps) {}
 
 KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> seeds) {
@@ -84,12 +86,15 @@ KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   auto busy = static_cast<std::size_t>(
       std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
+  if (std::exchange(begun_, true) && busy == 0) wave_ = width_;  // they were not enough
   std::size_t in_race = 0;
+  std::size_t in_wave = 0;
   for (auto const& c : candidates_) {
-    if (in_race == width_ || busy >= parallel_) return;
+    if (in_race == width_ || in_wave == wave_ || busy >= parallel_) return;
     if (c->now == state::failed || c->now == state::refused) continue;
     bool const hopeful = !dead(*c);
     if (hopeful) ++in_race;
+    if (c->now == state::asked || c->now == state::answered) ++in_wave;
     if (c->now != state::fresh) continue;
     static constexpr duration stranger_patience = std::chrono::seconds(1);
     static constexpr duration between_tries = std::chrono::seconds(5);
@@ -106,6 +111,7 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
     if (c->now == state::slow) continue;
     scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));
     ++busy;
+    ++in_wave;
   }
 }
 

@@ -68,6 +68,13 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     bool busy = false;  ///< a job is at work on it
   };
 
+  static constexpr duration first_check = std::chrono::seconds(5);
+  struct dead_peer {
+    peer_ref peer;
+    time_point since;
+    time_point next_check;
+  };
+
   /// What one peer said to a put or a renew.
   struct store_answer {
     replica::state now = replica::state::no_answer;
@@ -124,11 +131,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void look_around(time_point now);
   KADORO_DECL void look_soon();
   KADORO_DECL void remember_dead(peer_ref const& who);
-  KADORO_DECL void forget_dead(time_point now);
+  KADORO_DECL void check_dead(time_point now);
   KADORO_DECL void news_of(peer_ref const& who);
   KADORO_DECL void refresh(time_point now);
   class renewal_guard;
+  class placement_guard;
   KADORO_DECL static coro::task<void> renew_job(node_core& core, kadoro::bytes key);
+  KADORO_DECL static coro::task<void> renew_holders(node_core& core, record const& what,
+                                                    std::vector<peer_ref> const& holders);
+  KADORO_DECL static coro::task<void> place_job(node_core& core, kadoro::bytes key);
   KADORO_DECL static coro::task<void> renew_at(node_core& core, record const& what, peer_ref to, bool renew,
                                                std::uint64_t& newer);
   struct join_state {
@@ -169,7 +180,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::size_t renewals_ = 0;                                             ///< jobs under way
-  std::deque<std::pair<time_point, peer_ref>> dead_;                     ///< lately lost, the latest last
+  std::deque<dead_peer> dead_;                                           ///< lately lost, the latest last
   std::set<peer_id> checking_;                                           ///< peers that are being pinged
   record_header last_held_;                                              ///< what a refusal shows
   time_point next_probe_{};

@@ -239,6 +239,7 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::get_value, key, core.k(),
               state->steps);
   collector.watch(seek);
+  seek.ask_first(core.options_.replicas);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   collector.decide();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
@@ -49,18 +50,29 @@ KADORO_DECL void node_core::look_soon() {
 }
 
 /// Others go on suggesting a peer that they have not missed yet. Holding on to it keeps what we know: it is not asked,
-/// and takes no place in a replica set, until it calls, or for so long.
+/// and takes no place in a replica set, until it calls or answers `check_dead`, or for so long.
 KADORO_DECL void node_core::remember_dead(peer_ref const& who) {
   static constexpr std::size_t max_dead = 256;
   who->unanswered = std::max(who->unanswered, 1u);
   who->lost_at = context_.now();
+  if (std::any_of(dead_.begin(), dead_.end(), [&who](dead_peer const& d) { return d.peer == who; })) return;
   if (dead_.size() == max_dead) dead_.pop_front();
-  dead_.emplace_back(context_.now(), who);
+  dead_.push_back({who, who->lost_at, who->lost_at + first_check});
 }
 
-KADORO_DECL void node_core::forget_dead(time_point now) {
+/// A peer that was only unreachable for a while does not know that we have given it up. It is pinged now and then, at
+/// growing intervals, and forgotten in the end. Those that never answered anything are left alone.
+KADORO_DECL void node_core::check_dead(time_point now) {
   static constexpr duration memory = std::chrono::minutes(1);
-  while (!dead_.empty() && now - dead_.front().first > memory) dead_.pop_front();
+  static constexpr std::size_t max_pings = 4;
+  std::erase_if(dead_, [now](dead_peer const& d) { return d.peer->unanswered == 0 || now - d.since > memory; });
+  std::size_t pings = 0;
+  for (dead_peer& d : dead_) {
+    if (d.next_check > now || d.peer->last_heard == time_point()) continue;
+    d.next_check = now + (now - d.since);
+    check(d.peer);
+    if (++pings == max_pings) return;
+  }
 }
 
 /// A server came or went. If it is one of our neighbours, others may have come or gone too.
@@ -137,14 +149,14 @@ KADORO_DECL void node_core::arm_tick() {
   if (closed_) return;
   time_point due = context_.now() + std::chrono::seconds(1);
   for (auto const& [key, p] : publications_)
-    if (!p.busy) due = std::min(due, std::max(p.next_renewal, context_.now() + std::chrono::milliseconds(10)));
+    due = std::min(due, std::max(p.next_renewal, context_.now() + std::chrono::milliseconds(10)));
   context_.arm(tick_, due);
 }
 
 KADORO_DECL void node_core::tick() {
   time_point const now = context_.now();
   store_.expire(now);
-  forget_dead(now);
+  check_dead(now);
   renew_due(now);
   probe(now);
   look_around(now);
@@ -227,40 +239,79 @@ KADORO_DECL void node_core::refresh(time_point now) {
 KADORO_DECL void node_core::renew_due(time_point now) {
   static constexpr std::size_t max_renewals = 64;
   for (auto& [key, p] : publications_) {
-    if (renewals_ >= max_renewals) return;
-    if (p.busy || p.next_renewal > now) continue;
-    p.busy = jobs_.spawn(renew_job(*this, key));
-    if (p.busy) ++renewals_;
+    if (p.next_renewal > now) continue;
+    if (renewals_ >= max_renewals || !jobs_.spawn(renew_job(*this, key))) return;
+    ++renewals_;
+    p.next_renewal = now + p.how.lifetime / 2;
   }
 }
 
 class node_core::renewal_guard {
  public:
-  renewal_guard(node_core& core, kadoro::bytes key) noexcept : core_(core), key_(std::move(key)) {}
+  explicit renewal_guard(node_core& core) noexcept : core_(core) {}
   renewal_guard(renewal_guard const&) = delete;
   renewal_guard& operator=(renewal_guard const&) = delete;
-  ~renewal_guard() {
-    --core_.renewals_;
-    core_.end_publishing(key_);
-  }
+  ~renewal_guard() { --core_.renewals_; }
 
  private:
+  node_core& core_;
+};
+
+class node_core::placement_guard {
+ public:
+  placement_guard(node_core& core, kadoro::bytes key) noexcept : renewal_(core), core_(core), key_(std::move(key)) {}
+  placement_guard(placement_guard const&) = delete;
+  placement_guard& operator=(placement_guard const&) = delete;
+  ~placement_guard() { core_.end_publishing(key_); }
+
+ private:
+  renewal_guard renewal_;
   node_core& core_;
   kadoro::bytes key_;
 };
 
-/// After a fresh lookup: who has the record is asked to renew it, who has not gets it.
+/// The copies must not run out while somebody is slow: who holds the record is asked at once to renew it, and whether
+/// others should hold it is seen to beside that.
 KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes key) {
-  renewal_guard const guard(core, key);
+  renewal_guard const guard(core);
+  auto const at = core.publications_.find(key);
+  if (at == core.publications_.end()) co_return;
+  publication& p = at->second;
+  record const what = p.what;
+  std::vector<peer_ref> holders;
+  for (peer_id const& id : p.holders) holders.push_back(core.book_.intern(id));
+  time_point const due = p.next_renewal;
+  core.store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, core.context_.now());
+  if (!p.busy && core.jobs_.spawn(place_job(core, key))) {
+    p.busy = true;
+    ++core.renewals_;
+  }
+  // Who has not answered when the next renewal is due is a holder no more.
+  auto const in_time = co_await coro::with_deadline(renew_holders(core, what, holders), due);
+  static_cast<void>(in_time);
+}
+
+KADORO_DECL coro::task<void> node_core::renew_holders(node_core& core, record const& what,
+                                                      std::vector<peer_ref> const& holders) {
+  coro::environment const environment = co_await coro::this_environment();
+  coro::scope renewals(core.context_, environment.cancel());
+  renewals.abandon();       // if the whole chain of awaits is destroyed, they go with it
+  std::uint64_t newer = 0;  // of no use here: they are no holders then, and the next round puts the record there
+  for (peer_ref const& p : holders) renewals.spawn(renew_at(core, what, p, true, newer));
+  co_await renewals.join();
+}
+
+/// After a fresh lookup: who belongs to the closest and has not got the record gets it, who does not is let go.
+KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes key) {
+  placement_guard const guard(core, key);
   auto at = core.publications_.find(key);
   if (at == core.publications_.end()) co_return;
   record const what = at->second.what;
   put_options const how = at->second.how;
-  at->second.next_renewal = core.context_.now() + how.lifetime / 2;
-  core.store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, core.context_.now());
 
   trace steps("renew", key, core.context_.now());
-  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key, core.k(), steps);
+  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
+              core.options_.replicas, steps);
   seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
   co_await seek_all(core, seek, nothing);
@@ -272,11 +323,14 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   coro::environment const environment = co_await coro::this_environment();
   coro::scope stores(core.context_, environment.cancel());
   stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
+  std::set<peer_id> kept;
   for (peer_ref const& p : core.replica_set(seek)) {
-    at = core.publications_.find(key);
-    bool const holds = at != core.publications_.end() && at->second.holders.contains(p->id());
-    stores.spawn(renew_at(core, what, p, holds, newer));
+    if (at->second.holders.contains(p->id()))
+      kept.insert(p->id());
+    else
+      stores.spawn(renew_at(core, what, p, false, newer));
   }
+  if (stores.size() + kept.size() > 0) at->second.holders = std::move(kept);
   co_await stores.join();
 
   at = core.publications_.find(key);

@@ -173,6 +173,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();
+    if (core.is_holder(what, r.peer))
+      r.now = replica::state::stored;  // it came in meanwhile, and was handed the record
     state->replicas.push_back(std::move(r));
   }
   if (set.empty()) {
@@ -194,7 +196,9 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   for (int round = 0; round < 2 && !set.empty(); ++round) {
     coro::scope stores(core.context_, environment.cancel());
     stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
-    for (std::size_t i = 0; i < set.size(); ++i) stores.spawn(store_replica(core, what, i, state, newer, round == 1));
+    for (std::size_t i = 0; i < set.size(); ++i)
+      if (round == 1 || state->replicas[i].now != replica::state::stored)
+        stores.spawn(store_replica(core, what, i, state, newer, round == 1));
     co_await stores.join();
     if (newer < what.sequence || environment.cancel().requested()) break;
     if (core.superseded(what.key, *state)) {  // what is newer is this node's own word: a later put or withdraw

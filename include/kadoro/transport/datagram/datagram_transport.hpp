@@ -85,6 +85,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
   KADORO_DECL void send_first_flight(dial& d);
   KADORO_DECL void on_dial_silence(dial& d);
+  KADORO_DECL void give_up(dial const& d);
   KADORO_DECL void end_dial(link& l, std::optional<error> failure);
 
   // What comes in.

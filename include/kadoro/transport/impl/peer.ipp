@@ -22,6 +22,12 @@ KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
   addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed});
 }
 
+KADORO_DECL void peer::put_last(io::endpoint const& where) {
+  auto const failed = std::find_if(addresses_.begin(), addresses_.end(),
+                                   [&where](address const& a) { return a.where.udp_endpoint() == where; });
+  if (failed != addresses_.end()) std::rotate(failed, failed + 1, addresses_.end());
+}
+
 KADORO_DECL void peer_ref::release() noexcept {
   if (peer_ == nullptr || --peer_->references_ > 0) return;
   if (peer_->book_ != nullptr) peer_->book_->peers_.erase(peer_->id_);

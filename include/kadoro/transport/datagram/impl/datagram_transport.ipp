@@ -386,11 +386,19 @@ KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
   d.timeout *= 2;
 }
 
+/// If nothing has been heard from that peer by any way, its other addresses have their turn next.
+KADORO_DECL void datagram_transport::give_up(dial const& d) {
+  peer& who = *d.towards.who;
+  if (who.last_heard >= d.begun) return;
+  for (io::endpoint const& where : d.targets) who.put_last(where);
+}
+
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   link& l = d.towards;
   if (!l.wanted()) {  // nobody waits any more, but a late answer still tells that the peer lives
     time_point const end = d.begun + options_.patience;
     if (context_.now() < end) return context_.arm(d, end);
+    give_up(d);
     end_dial(l, {});
     drop_link_if_idle(l);
     return;
@@ -402,6 +410,7 @@ KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   peer_ref const lost = l.who;
   error const why = no_answer(*lost, d.transmissions);
   bool const dead = usable(l) == nullptr && lost->lost_at < d.begun;
+  give_up(d);
   end_dial(l, why);
   drop_link_if_idle(l);
   if (dead) lose(lost, why);
