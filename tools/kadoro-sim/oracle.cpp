@@ -156,12 +156,18 @@ void oracle::hands_on(peer_id const& self, message const& what) {
   auto const publisher = peer_id::from_bytes(what.record->publisher);
   if (!publisher || *publisher == self || !correct_ever_.contains(*publisher)) return;
   slot_name const slot{to_bytes(what.key), *publisher};
+  auto const hands = [&] {
+    return self.short_string() + " hands on " + name(slot) + ", sequence " + std::to_string(what.record->sequence) +
+           ", ";
+  };
+  if (!expect(copy_of(*what.record, what.key).genuine, check::genuine,
+              [&] { return hands() + "which was never said"; }))
+    return;
   auto const& heard_of = hearsay_[self];
   auto const known = heard_of.find({slot, what.record->sequence});
   time_point const until = known == heard_of.end() ? time_point() : known->second;
   expect(world_.now() + std::chrono::milliseconds(what.record->remaining_ms) <= until, check::no_resurrection, [&] {
-    return self.short_string() + " hands " + name(slot) + ", sequence " + std::to_string(what.record->sequence) +
-           ", on for " + std::to_string(what.record->remaining_ms) + " ms, but what it knows of that ends in " +
+    return hands() + "for " + std::to_string(what.record->remaining_ms) + " ms, but what it knows of that ends in " +
            std::to_string(seconds(until) - seconds(world_.now())) + " s";
   });
 }

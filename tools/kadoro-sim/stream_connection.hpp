@@ -54,6 +54,8 @@ class stream_connection final : private kadoro::coro::timer_node {
   bool send_message(kadoro::bytes_view whole, std::uint32_t& end);
   bool acknowledged(std::uint32_t end) const noexcept { return end <= first_unacknowledged(); }
 
+  /// Where a dialler goes on trying.
+  void set_targets(std::vector<kadoro::io::endpoint> targets) { targets_ = std::move(targets); }
   void on_accept(kadoro::io::endpoint const& from, std::uint64_t remote);
   void accept_again();
   void on_data(stream_packet const& p);

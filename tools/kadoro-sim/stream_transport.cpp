@@ -179,8 +179,10 @@ std::optional<error> stream_transport::begin(pending& p) {
     if (send_on(*c, p)) return std::nullopt;
     return error(errc::queue_full, p.to->id().to_string() + ": too much waits to be sent to it");
   }
-  if (is_dialling(p.to)) return std::nullopt;
-  return dial(p.to);
+  stream_connection* const c = dialling(p.to);
+  if (c == nullptr) return dial(p.to);
+  if (c->dialled()) c->set_targets(targets_of(*p.to));  // an address may have become known meanwhile
+  return std::nullopt;
 }
 
 bool stream_transport::send_on(stream_connection& c, pending& p) {
@@ -223,20 +225,26 @@ stream_connection* stream_transport::usable(peer_ref const& to) const {
   return best;
 }
 
-bool stream_transport::is_dialling(peer_ref const& to) const {
-  return std::any_of(connections_.begin(), connections_.end(), [&to](auto const& entry) {
+stream_connection* stream_transport::dialling(peer_ref const& to) const {
+  auto const at = std::find_if(connections_.begin(), connections_.end(), [&to](auto const& entry) {
     return entry.second->who == to && entry.second->now() != stream_connection::state::open && !entry.second->ended();
   });
+  return at == connections_.end() ? nullptr : at->second.get();
 }
 
-std::optional<error> stream_transport::dial(peer_ref const& to) {
+std::vector<io::endpoint> stream_transport::targets_of(kadoro::transport::peer const& to) const {
   std::vector<io::endpoint> targets;
-  for (kadoro::transport::peer::address const& a : to->addresses()) {
+  for (kadoro::transport::peer::address const& a : to.addresses()) {
     auto const where = a.where.udp_endpoint();
     if (where && a.where.is_datagram() && where->is_v6() == port_->local().is_v6() && where->port() != 0 &&
         targets.size() < max_dialled_addresses)
       targets.push_back(*where);
   }
+  return targets;
+}
+
+std::optional<error> stream_transport::dial(peer_ref const& to) {
+  std::vector<io::endpoint> targets = targets_of(*to);
   if (targets.empty()) return error(errc::unreachable, to->id().to_string() + ": no address known that can be dialled");
   if (!make_room()) return error(errc::queue_full, "too many connections are in use");
   std::uint64_t const number = fresh_number();
@@ -338,9 +346,9 @@ void stream_transport::drop(stream_connection& c, error const& why) {
     connections_.erase(at);
   }
   stream_connection* const other = who ? usable(who) : nullptr;
-  bool const dialling = who && is_dialling(who);
-  bool const elsewhere = other != nullptr || dialling;
-  if (!was_open && other != nullptr && !dialling) send_waiting(*other);
+  bool const still_dialling = who && dialling(who) != nullptr;
+  bool const elsewhere = other != nullptr || still_dialling;
+  if (!was_open && other != nullptr && !still_dialling) send_waiting(*other);
   for (auto const& [id, p] : requests_)
     if (p->on == &c || (!was_open && !elsewhere && who && p->to == who && p->on == nullptr)) complete(*p, fail(why));
 }
@@ -350,6 +358,8 @@ void stream_transport::lose(stream_connection& c, error const& why) {
   peer_ref const who = c.who;
   time_point const since = c.quiet_since();
   ++counts_.lost;
+  if (who && c.dialled() && c.now() != stream_connection::state::open)
+    for (io::endpoint const& where : c.targets()) who->put_last(where);  // others have their turn
   drop(c, why);
   bool const dead = who && usable(who) == nullptr && who->lost_at <= since;
   if (!dead) return;
@@ -365,7 +375,7 @@ void stream_transport::start_over(stream_connection& c, error const& why) {
   peer_ref const who = c.who;
   bool const was_open = c.now() == stream_connection::state::open;
   c.end();
-  bool const elsewhere = who && (usable(who) != nullptr || is_dialling(who));
+  bool const elsewhere = who && (usable(who) != nullptr || dialling(who) != nullptr);
   std::vector<pending*> again;
   for (auto const& [id, p] : requests_) {
     bool const on_it = p->on == &c || (!was_open && !elsewhere && who && p->on == nullptr && p->to == who);
@@ -376,7 +386,7 @@ void stream_transport::start_over(stream_connection& c, error const& why) {
     p->again = true;
     p->on = nullptr;
     context_.disarm(*p);
-    if (is_dialling(who)) continue;
+    if (dialling(who) != nullptr) continue;
     if (auto failed = dial(who)) complete(*p, fail(std::move(*failed)));
   }
   drop(c, why);
@@ -485,7 +495,10 @@ void stream_transport::on_reset(stream_connection& c, stream_packet::reason why)
   switch (why) {
     case stream_packet::reason::unknown:
       return start_over(c, error(errc::no_answer, name + ": reset the connection: it does not know it (any more)"));
-    case stream_packet::reason::idle: return drop(c, error(errc::closed, name + ": closed the connection"));
+    case stream_packet::reason::idle: {
+      error const idle(errc::closed, name + ": closed the connection");
+      return has_requests(c) ? start_over(c, idle) : drop(c, idle);  // ours crossed its word on the way
+    }
     case stream_packet::reason::goodbye: break;
   }
   peer_ref const who = c.who;

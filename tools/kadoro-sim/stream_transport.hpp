@@ -104,7 +104,8 @@ class stream_transport final : public kadoro::transport::transport,
 
   // Connections.
   stream_connection* usable(peer_ref const& to) const;
-  bool is_dialling(peer_ref const& to) const;
+  stream_connection* dialling(peer_ref const& to) const;
+  std::vector<kadoro::io::endpoint> targets_of(kadoro::transport::peer const& to) const;
   std::optional<kadoro::error> dial(peer_ref const& to);
   bool make_room();
   bool has_requests(stream_connection const& c) const;
