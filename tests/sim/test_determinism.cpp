@@ -25,7 +25,7 @@ TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 7394860972851250801u);
+  CHECK(datagram.trace_hash == 5133105634983024614u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);

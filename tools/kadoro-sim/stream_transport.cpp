@@ -359,7 +359,7 @@ void stream_transport::lose(stream_connection& c, error const& why) {
   time_point const since = c.quiet_since();
   ++counts_.lost;
   if (who && c.dialled() && c.now() != stream_connection::state::open)
-    for (io::endpoint const& where : c.targets()) who->put_last(where);  // others have their turn
+    for (io::endpoint const& where : c.targets()) who->set_silent(where);  // others have their turn
   drop(c, why);
   bool const dead = who && usable(who) == nullptr && who->lost_at <= since;
   if (!dead) return;

@@ -27,10 +27,11 @@ class peer {
  public:
   static constexpr std::size_t max_addresses = 8;
 
-  /// Where the peer may be reached. Confirmed: a session with this very identity worked at that address.
+  /// Where the peer may be reached.
   struct address {
     multiaddr where;
-    bool confirmed = false;
+    bool confirmed = false;  ///< a session with this very identity worked there
+    bool silent = false;     ///< the last dial to it brought no answer
   };
 
   peer_id const& id() const noexcept { return id_; }
@@ -40,12 +41,14 @@ class peer {
   /// It was slow, and has not been heard since: worth asking, not worth waiting for.
   bool doubtful() const noexcept { return slow_since > last_heard; }
   std::span<address const> addresses() const noexcept { return addresses_; }
+  /// Somebody has told of a place where nobody has looked yet: what is known of the peer may be of the past.
+  KADORO_DECL bool has_untried_address() const noexcept;
 
   /// Remembers an address, at most `max_addresses`: a confirmed one goes to the front, where dialling starts, and
   /// pushes out the last; hearsay goes to the end, and is ignored when there is no room.
   KADORO_DECL void add_address(multiaddr const& where, bool confirmed);
   /// Dialling that address brought no answer: it goes to the end, so that others have their turn.
-  KADORO_DECL void put_last(io::endpoint const& where);
+  KADORO_DECL void set_silent(io::endpoint const& where);
 
   rtt_estimator rtt;                    ///< of the exchanges with this peer
   peer_mode mode = peer_mode::unknown;  ///< as its last handshake said

@@ -64,9 +64,10 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
 }
 
-/// Lost lately, and not heard since. It is worth a try now and then, but neither waited for nor counted.
+/// Lost lately, not heard since, and nobody tells of another address. It is worth a try now and then, but neither waited
+/// for nor counted.
 KADORO_DECL bool lookup::dead(candidate const& c) const {
-  return c.now != state::answered && c.peer->unanswered > 0 && !hopeless_;
+  return c.now != state::answered && c.peer->unanswered > 0 && !hopeless_ && !c.peer->has_untried_address();
 }
 
 KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {

@@ -12,6 +12,7 @@ KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
   if (known != addresses_.end()) {
     if (!confirmed) return;
     known->confirmed = true;
+    known->silent = false;
     std::rotate(addresses_.begin(), known, known + 1);
     return;
   }
@@ -19,13 +20,19 @@ KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
     if (!confirmed) return;
     addresses_.pop_back();
   }
-  addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed});
+  addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed, false});
 }
 
-KADORO_DECL void peer::put_last(io::endpoint const& where) {
-  auto const failed = std::find_if(addresses_.begin(), addresses_.end(),
-                                   [&where](address const& a) { return a.where.udp_endpoint() == where; });
-  if (failed != addresses_.end()) std::rotate(failed, failed + 1, addresses_.end());
+KADORO_DECL bool peer::has_untried_address() const noexcept {
+  return std::any_of(addresses_.begin(), addresses_.end(), [](address const& a) { return !a.confirmed && !a.silent; });
+}
+
+KADORO_DECL void peer::set_silent(io::endpoint const& where) {
+  auto const at = std::find_if(addresses_.begin(), addresses_.end(),
+                               [&where](address const& a) { return a.where.udp_endpoint() == where; });
+  if (at == addresses_.end()) return;
+  at->silent = true;
+  std::rotate(at, at + 1, addresses_.end());
 }
 
 KADORO_DECL void peer_ref::release() noexcept {

@@ -135,7 +135,7 @@ KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer
     if (!id || *id == self) continue;
     peer_ref const contact = book.intern(*id);
     for (bytes_view const raw : entry.addresses)
-      if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(*where, false);
+      if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(where->without_peer(), false);
     m.contacts.push_back(contact);
   }
   return m;

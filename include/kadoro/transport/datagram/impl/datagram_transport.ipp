@@ -390,7 +390,7 @@ KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
 KADORO_DECL void datagram_transport::give_up(dial const& d) {
   peer& who = *d.towards.who;
   if (who.last_heard >= d.begun) return;
-  for (io::endpoint const& where : d.targets) who.put_last(where);
+  for (io::endpoint const& where : d.targets) who.set_silent(where);
 }
 
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {

@@ -1,0 +1,88 @@
+#include <doctest/doctest.h>
+
+#include <chrono>
+
+#include "simulated_swarm.hpp"
+
+using namespace kadoro;
+using namespace kadoro::kad;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Nobody hears `one` any more, or everybody does again.
+void cut_off(simulated_swarm& swarm, std::size_t one, bool off) {
+  for (std::size_t i = 0; i < swarm.hosts.size(); ++i) {
+    if (i == one) continue;
+    swarm.world.set_blocked(simulated_swarm::address(one + 1), simulated_swarm::address(i + 1), off);
+    swarm.world.set_blocked(simulated_swarm::address(i + 1), simulated_swarm::address(one + 1), off);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("maintenance: a get asks the r closest, and the others only if those are not enough") {
+  simulated_swarm swarm(31);
+  node_options options;
+  options.replicas = 4;
+  for (int i = 0; i < 12; ++i) swarm.add(options);
+  swarm.join_all();
+  put_options all;
+  all.quorum = quorum::all();
+  CHECK(swarm.put(1, "key", "value", all).ok());
+  get_options majority;
+  majority.quorum = quorum::majority();
+  std::size_t reader = 2;
+  while (swarm.holds(reader, "key", 1)) ++reader;
+  auto const got = swarm.get(reader, "key", majority);
+  CHECK(got.found());
+  CHECK(got.steps().steps().size() == 4);
+
+  auto const nothing = swarm.get(reader, "nobody wrote this", majority);
+  CHECK(nothing.outcome() == get_outcome::not_found);
+  CHECK(nothing.answered() > 4);
+}
+
+TEST_CASE("maintenance: one silent holder does not let the copies of the others run out") {
+  simulated_swarm swarm(32);
+  node_options options;
+  options.replicas = 3;
+  for (int i = 0; i < 6; ++i) swarm.add(options);
+  swarm.join_all();
+  put_options how;
+  how.quorum = quorum::all();
+  how.lifetime = 2s;  // less than it takes to give up somebody
+  CHECK(swarm.put(1, "key", "value", how).ok());
+  std::vector<std::size_t> holders;
+  for (std::size_t i = 0; i < 6; ++i)
+    if (i != 1 && swarm.holds(i, "key", 1)) holders.push_back(i);
+  REQUIRE(holders.size() == 3);
+  cut_off(swarm, holders[0], true);
+  for (int i = 0; i < 100; ++i) {
+    swarm.world.run_for(100ms);
+    CHECK(swarm.holds(holders[1], "key", 1));
+    CHECK(swarm.holds(holders[2], "key", 1));
+  }
+  CHECK_FALSE(swarm.holds(holders[0], "key", 1));
+}
+
+TEST_CASE("maintenance: who was gone for a while is found again, though it knows nobody that it could call") {
+  simulated_swarm swarm(33);
+  for (int i = 0; i < 4; ++i) swarm.add();
+  swarm.join_all();
+  peer_id const lost = swarm.nodes[2]->id();
+  auto const known = [&swarm, &lost] { return swarm.nodes[1]->table().contains(swarm.nodes[1]->peer_of(lost)); };
+  CHECK(known());
+  swarm.crash(2);
+  for (int i = 0; i < 10 && known(); ++i) {
+    auto const got = swarm.get(1, "key");
+    CHECK_FALSE(got.found());
+    swarm.world.run_for(4s);
+  }
+  CHECK_FALSE(known());
+  node_options alone;
+  alone.bootstrap = {multiaddr::datagram(simulated_swarm::address(99), lost)};  // nobody
+  swarm.start(2, alone);
+  swarm.world.run_for(45s);
+  CHECK(known());
+}
