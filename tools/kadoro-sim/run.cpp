@@ -292,14 +292,9 @@ void run::check_bounds() {
 
 void run::calm() {
   note("phase", "calm");
-  for (auto const& m : members_) {
-    m->set_working(false);
-    if (m->now() == member::state::left) m->crash();
-    if (m->now() == member::state::off) start(*m);
-  }
+  for (auto const& m : members_) m->set_working(false);
+  bring_back();
   advance(plan_.calm);
-  for (auto const& m : members_)
-    if (m->now() == member::state::off || m->now() == member::state::left) start(*m);
   if (!over()) check_views("the last fault");
   if (!over()) check_recall();
   if (!over()) check_receipts();
@@ -307,6 +302,20 @@ void run::calm() {
   if (!over()) check_published();
   if (!over()) check_rest();
   if (!over()) check_latecomer();
+}
+
+/// Whoever is away comes back; who is just leaving, or finds no socket, a little later.
+void run::bring_back() {
+  for (int tries = 0; tries < 10; ++tries) {
+    bool all = true;
+    for (auto const& m : members_) {
+      if (m->now() == member::state::left) m->crash();
+      if (m->now() == member::state::off) start(*m);
+      all = all && m->running();
+    }
+    if (all) return;
+    advance(1s);
+  }
 }
 
 std::vector<peer_id> run::servers() const {

@@ -74,6 +74,7 @@ class run final : private kadoro::io::sim::observer {
   void check_bounds();
 
   void calm();
+  void bring_back();
   std::vector<peer_id> servers() const;
   bool well_kept(member& m, kadoro::bytes_view key) const;
   bool views_agree(std::string& why);
