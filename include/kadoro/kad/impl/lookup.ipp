@@ -65,9 +65,12 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
 }
 
 /// Lost lately, not heard since, and nobody tells of another address. It is worth a try now and then, but neither waited
-/// for nor counted.
+/// for nor counted. That one try with a stranger has failed does not say much for long.
 KADORO_DECL bool lookup::dead(candidate const& c) const {
-  return c.now != state::answered && c.peer->unanswered > 0 && !hopeless_ && !c.peer->has_untried_address();
+  static constexpr duration stranger_memory = std::chrono::seconds(10);
+  transport::peer const& who = *c.peer;
+  if (c.now == state::answered || who.unanswered == 0 || hopeless_ || who.has_untried_address()) return false;
+  return who.last_heard != time_point() || scheduler_.now() - who.lost_at < stranger_memory;
 }
 
 KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {

@@ -181,9 +181,13 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     for (auto const& c : seek.candidates()) {
       replica r;
       r.peer = c->peer->id();
-      r.now = c->now == lookup::state::refused ? replica::state::refused : replica::state::no_answer;
-      r.refusal = c->refusal;
-      r.why = c->why;
+      if (core.is_holder(what, r.peer)) {
+        r.now = replica::state::stored;  // likewise
+      } else {
+        r.now = c->now == lookup::state::refused ? replica::state::refused : replica::state::no_answer;
+        r.refusal = c->refusal;
+        r.why = c->why;
+      }
       state->replicas.push_back(std::move(r));
     }
     if (state->replicas.empty())

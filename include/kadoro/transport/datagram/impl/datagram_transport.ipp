@@ -547,6 +547,7 @@ KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
     return counts_.note(drop::unexpected, in.from);
   dial& d = *at->second;
   if (std::erase(d.targets, in.from) == 0) return counts_.note(drop::unexpected, in.from);
+  d.towards.who->set_silent(in.from);
   if (!d.targets.empty()) return;  // the identity may still live at another of its addresses
   byte_array<32> key{};
   std::copy_n(in.data.begin() + 8 + key_bytes, key.size(), key.begin());
