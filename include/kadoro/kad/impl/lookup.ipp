@@ -64,8 +64,8 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
   candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
 }
 
-/// Lost lately, not heard since, and nobody tells of another address. It is worth a try now and then, but neither waited
-/// for nor counted. That one try with a stranger has failed does not say much for long.
+/// Lost lately, not heard since, and nobody tells of another address. It is worth a try now and then, but neither
+/// waited for nor counted. That one try with a stranger has failed does not say much for long.
 KADORO_DECL bool lookup::dead(candidate const& c) const {
   static constexpr duration stranger_memory = std::chrono::seconds(10);
   transport::peer const& who = *c.peer;
