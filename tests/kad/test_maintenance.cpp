@@ -8,19 +8,6 @@ using namespace kadoro;
 using namespace kadoro::kad;
 using namespace std::chrono_literals;
 
-namespace {
-
-/// Nobody hears `one` any more, or everybody does again.
-void cut_off(simulated_swarm& swarm, std::size_t one, bool off) {
-  for (std::size_t i = 0; i < swarm.hosts.size(); ++i) {
-    if (i == one) continue;
-    swarm.world.set_blocked(simulated_swarm::address(one + 1), simulated_swarm::address(i + 1), off);
-    swarm.world.set_blocked(simulated_swarm::address(i + 1), simulated_swarm::address(one + 1), off);
-  }
-}
-
-}  // namespace
-
 TEST_CASE("maintenance: a get asks the r closest, and the others only if those are not enough") {
   simulated_swarm swarm(31);
   node_options options;
@@ -57,7 +44,7 @@ TEST_CASE("maintenance: one silent holder does not let the copies of the others 
   for (std::size_t i = 0; i < 6; ++i)
     if (i != 1 && swarm.holds(i, "key", 1)) holders.push_back(i);
   REQUIRE(holders.size() == 3);
-  cut_off(swarm, holders[0], true);
+  swarm.hosts[holders[0]]->set_island(1);
   for (int i = 0; i < 100; ++i) {
     swarm.world.run_for(100ms);
     CHECK(swarm.holds(holders[1], "key", 1));

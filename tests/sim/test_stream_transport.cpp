@@ -113,6 +113,20 @@ struct two_peers {
   peer_ref to_b;
 };
 
+coro::task<void> call(stream_peer& by, peer_ref to) {
+  message m;
+  auto const answer = co_await by.transport->request(to, m);
+  CHECK(answer.has_value());
+}
+
+/// Both call at the same instant, so that there are two connections between them.
+void dial_both_ways(two_peers& w) {
+  w.host_a.spawn(call(*w.a, w.to_b));
+  w.host_b.spawn(call(*w.b, w.b->knows(*w.a)));
+  w.world.run_for(1s);
+  REQUIRE(w.a->transport->connections() == 2);
+}
+
 node_options over_streams() {
   node_options o;
   o.transport = kadoro_sim::open_stream;
@@ -384,16 +398,7 @@ TEST_CASE("stream: behind a NAT that forgets, requests go over new connections, 
 
 TEST_CASE("stream: after a restart no other connection of the former life is tried, nor does any count as a loss") {
   two_peers w(13);
-  auto const to_a = w.b->knows(*w.a);
-  auto const call = [](stream_peer& by, peer_ref to) -> coro::task<void> {
-    message m;
-    auto const answer = co_await by.transport->request(to, m);
-    CHECK(answer.has_value());
-  };
-  w.host_a.spawn(call(*w.a, w.to_b));
-  w.host_b.spawn(call(*w.b, to_a));
-  w.world.run_for(1s);
-  CHECK(w.a->transport->connections() == 2);  // both have dialled
+  dial_both_ways(w);
   crypto::identity const same = w.b->identity;
   w.host_b.crash();
   w.b.reset();
@@ -409,16 +414,7 @@ TEST_CASE("stream: after a restart no other connection of the former life is tri
 
 TEST_CASE("stream: what waits for a dial in vain goes over another connection that is left") {
   two_peers w(14);
-  auto const to_a = w.b->knows(*w.a);
-  auto const call = [](stream_peer& by, peer_ref to) -> coro::task<void> {
-    message m;
-    auto const answer = co_await by.transport->request(to, m);
-    CHECK(answer.has_value());
-  };
-  w.host_a.spawn(call(*w.a, w.to_b));
-  w.host_b.spawn(call(*w.b, to_a));
-  w.world.run_for(1s);
-  REQUIRE(w.a->transport->connections() == 2);
+  dial_both_ways(w);
   kadoro_sim::stream_sealer const sealer(std::nullopt);
   bool reset_once = false;
   // One connection is reset, and a new one cannot be opened.

@@ -68,7 +68,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     bool busy = false;  ///< a job is at work on it
   };
 
-  static constexpr duration first_check = std::chrono::seconds(5);
+  /// A peer that was lost, for `check_dead`.
   struct dead_peer {
     peer_ref peer;
     time_point since;
@@ -140,8 +140,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL static coro::task<void> renew_holders(node_core& core, record const& what,
                                                     std::vector<peer_ref> const& holders);
   KADORO_DECL static coro::task<void> place_job(node_core& core, kadoro::bytes key);
-  KADORO_DECL static coro::task<void> renew_at(node_core& core, record const& what, peer_ref to, bool renew,
-                                               std::uint64_t& newer);
+  KADORO_DECL static coro::task<void> renew_at(node_core& core, record const& what, peer_ref to);
+  KADORO_DECL static coro::task<void> place_at(node_core& core, record const& what, peer_ref to, std::uint64_t& newer);
   struct join_state {
     result<void> outcome;
     coro::event done;

@@ -53,6 +53,7 @@ KADORO_DECL void node_core::look_soon() {
 /// and takes no place in a replica set, until it calls or answers `check_dead`, or for so long.
 KADORO_DECL void node_core::remember_dead(peer_ref const& who) {
   static constexpr std::size_t max_dead = 256;
+  static constexpr duration first_check = std::chrono::seconds(5);
   who->unanswered = std::max(who->unanswered, 1u);
   who->lost_at = context_.now();
   if (std::any_of(dead_.begin(), dead_.end(), [&who](dead_peer const& d) { return d.peer == who; })) return;
@@ -295,9 +296,8 @@ KADORO_DECL coro::task<void> node_core::renew_holders(node_core& core, record co
                                                       std::vector<peer_ref> const& holders) {
   coro::environment const environment = co_await coro::this_environment();
   coro::scope renewals(core.context_, environment.cancel());
-  renewals.abandon();       // if the whole chain of awaits is destroyed, they go with it
-  std::uint64_t newer = 0;  // of no use here: they are no holders then, and the next round puts the record there
-  for (peer_ref const& p : holders) renewals.spawn(renew_at(core, what, p, true, newer));
+  renewals.abandon();  // if the whole chain of awaits is destroyed, they go with it
+  for (peer_ref const& p : holders) renewals.spawn(renew_at(core, what, p));
   co_await renewals.join();
 }
 
@@ -328,7 +328,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
     if (at->second.holders.contains(p->id()))
       kept.insert(p->id());
     else
-      stores.spawn(renew_at(core, what, p, false, newer));
+      stores.spawn(place_at(core, what, p, newer));
   }
   if (stores.size() + kept.size() > 0) at->second.holders = std::move(kept);
   co_await stores.join();
@@ -346,9 +346,15 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   if (at->second.holders.empty()) at->second.next_renewal = core.context_.now() + std::chrono::seconds(1);
 }
 
-KADORO_DECL coro::task<void> node_core::renew_at(node_core& core, record const& what, peer_ref to, bool renew,
+/// Who remembers more of us than we do is no holder then: the next placement finds that out.
+KADORO_DECL coro::task<void> node_core::renew_at(node_core& core, record const& what, peer_ref to) {
+  store_answer const said = co_await store_at(core, what, std::move(to), true);
+  static_cast<void>(said);
+}
+
+KADORO_DECL coro::task<void> node_core::place_at(node_core& core, record const& what, peer_ref to,
                                                  std::uint64_t& newer) {
-  store_answer const said = co_await store_at(core, what, std::move(to), renew);
+  store_answer const said = co_await store_at(core, what, std::move(to), false);
   newer = std::max(newer, said.newer);
 }
 

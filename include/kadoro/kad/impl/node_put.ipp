@@ -173,27 +173,23 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();
-    if (core.is_holder(what, r.peer))
-      r.now = replica::state::stored;  // it came in meanwhile, and was handed the record
     state->replicas.push_back(std::move(r));
   }
   if (set.empty()) {
     for (auto const& c : seek.candidates()) {
       replica r;
       r.peer = c->peer->id();
-      if (core.is_holder(what, r.peer)) {
-        r.now = replica::state::stored;  // likewise
-      } else {
-        r.now = c->now == lookup::state::refused ? replica::state::refused : replica::state::no_answer;
-        r.refusal = c->refusal;
-        r.why = c->why;
-      }
+      r.now = c->now == lookup::state::refused ? replica::state::refused : replica::state::no_answer;
+      r.refusal = c->refusal;
+      r.why = c->why;
       state->replicas.push_back(std::move(r));
     }
     if (state->replicas.empty())
       state->failure =
           error(errc::unreachable, "no peer is known; the record is kept here and pushed as soon as one appears");
   }
+  for (replica& r : state->replicas)  // one that came in meanwhile was handed the record
+    if (core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}};
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
   std::uint64_t newer = 0;
