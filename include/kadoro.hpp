@@ -73,6 +73,8 @@
 #include "kadoro/kad/sequencer.hpp"
 #include "kadoro/kad/trace.hpp"
 #include "kadoro/kad/verified_cache.hpp"
+#include "kadoro/kad/watch.hpp"
+#include "kadoro/kad/watcher_table.hpp"
 #include "kadoro/multiformats/base58.hpp"
 #include "kadoro/multiformats/key_protobuf.hpp"
 #include "kadoro/multiformats/multiaddr.hpp"

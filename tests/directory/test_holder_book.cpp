@@ -61,21 +61,19 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "holder book: complete counts contacts and the own shard, not records") {
-  book.set_own(0, false, now);
-  book.reconsider();
-  CHECK_FALSE(book.complete());
-  CHECK(book.on_mark(peer(1), mark(1), 5, 10s, now));
-  book.reconsider();
-  CHECK(observer.take() == "found1");
-  CHECK_FALSE(book.complete());
-  contact(1);
-  CHECK(observer.take() == "complete");
-  CHECK(book.complete());
-  CHECK_FALSE(book.ready());
+TEST_CASE_FIXTURE(fixture, "holder book: complete counts records and the own shard, ready counts contacts") {
   book.set_own(0, true, now);
-  CHECK(book.on_mark(peer(1), mark(1, true), 6, 10s, now));
   book.reconsider();
+  CHECK_FALSE(book.complete());
+  CHECK(book.on_mark(peer(1), mark(1), 5, now));
+  book.reconsider();
+  CHECK(observer.take() == "found1 complete");
+  CHECK(book.complete());
+  CHECK(book.on_mark(peer(1), mark(1, true), 6, now));
+  book.reconsider();
+  CHECK_FALSE(book.ready());
+  CHECK(observer.take() == "");
+  contact(1);
   CHECK(observer.take() == "ready");
   book.clear_own();
   book.reconsider();
@@ -84,7 +82,7 @@ TEST_CASE_FIXTURE(fixture, "holder book: complete counts contacts and the own sh
 
 TEST_CASE_FIXTURE(fixture, "holder book: a suspect does not count until it answers") {
   book.set_own(0, true, now);
-  book.on_mark(peer(1), mark(1, true), 5, 10s, now);
+  book.on_mark(peer(1), mark(1, true), 5, now);
   contact(1);
   CHECK(observer.take() == "found1 complete ready");
   CHECK(book.on_failure(*book.find(peer(1)->id()), now));
@@ -95,36 +93,49 @@ TEST_CASE_FIXTURE(fixture, "holder book: a suspect does not count until it answe
   CHECK(observer.take() == "recovered1 complete ready");
 }
 
-TEST_CASE_FIXTURE(fixture, "holder book: a record lives for what remained of it, on this node's clock") {
-  book.on_mark(peer(1), mark(1), 5, 10s, now);
-  book.on_mark(peer(1), mark(1), 5, 4s, now + 1s);  // a holder that lags takes nothing away
+TEST_CASE_FIXTURE(fixture, "holder book: an announcement lives for what remained of it, on this node's clock") {
+  book.on_announcement(peer(1), announcement(1), 5, 10s, now);
+  book.on_announcement(peer(1), announcement(1), 5, 4s, now + 1s);  // a holder that lags takes nothing away
   CHECK_FALSE(book.expire(now + 9s));
-  book.on_mark(peer(1), mark(1), 5, 10s, now + 9s);  // renewed
+  book.on_announcement(peer(1), announcement(1), 5, 10s, now + 9s);  // renewed
   CHECK_FALSE(book.expire(now + 18s));
   CHECK(book.expire(now + 19s));
   CHECK(observer.take() == "found1 lost1:expired");
   CHECK(book.entries().empty());
-  CHECK(book.on_mark(peer(1), mark(1), 5, 10s, now + 20s));  // it was unreachable, and has renewed the same record
+  CHECK(book.on_announcement(peer(1), announcement(1), 5, 10s, now + 20s));  // unreachable for a while
+  CHECK(observer.take() == "found1");
+}
+
+TEST_CASE_FIXTURE(fixture, "holder book: a mark lives until word comes that it has ended") {
+  book.on_mark(peer(1), mark(1), 5, now);
+  CHECK_FALSE(book.expire(now + 1h));
+  CHECK_FALSE(book.on_mark_ended(peer(1)->id(), 4));  // an older one
+  CHECK(book.on_mark_ended(peer(1)->id(), 5));
+  CHECK_FALSE(book.on_mark_ended(peer(1)->id(), 5));
+  CHECK(observer.take() == "found1 lost1:expired");
+  CHECK(book.on_mark(peer(1), mark(1), 5, now));  // its publisher was unreachable, and has renewed the same record
+  book.on_announcement(peer(1), announcement(1), 4, 10s, now);
+  CHECK_FALSE(book.on_mark_ended(peer(1)->id(), 5));  // the announcement still lives
   CHECK(observer.take() == "found1");
 }
 
 TEST_CASE_FIXTURE(fixture, "holder book: a tombstone ends both records, and old copies do not bring them back") {
   book.on_announcement(peer(1), announcement(1), 4, 10s, now);
-  book.on_mark(peer(1), mark(1), 5, 10s, now);
+  book.on_mark(peer(1), mark(1), 5, now);
   CHECK(observer.take() == "found1");
   CHECK_FALSE(book.on_tombstone(peer(1), holder_book::record_kind::mark, 3, 10s, now));
   CHECK(book.on_tombstone(peer(1), holder_book::record_kind::mark, 7, 10s, now));
   CHECK(observer.take() == "lost1:withdrawn");
-  CHECK_FALSE(book.on_mark(peer(1), mark(1), 5, 9s, now));
+  CHECK_FALSE(book.on_mark(peer(1), mark(1), 5, now));
   CHECK_FALSE(book.on_announcement(peer(1), announcement(1), 4, 9s, now));
   CHECK(observer.take() == "");
-  CHECK(book.on_mark(peer(1), mark(1), 9, 10s, now));  // it came back
+  CHECK(book.on_mark(peer(1), mark(1), 9, now));  // it came back
   CHECK(observer.take() == "found1");
 }
 
 TEST_CASE_FIXTURE(fixture, "holder book: a tombstone that came first is remembered, and forgotten in time") {
   book.on_tombstone(peer(1), holder_book::record_kind::announcement, 7, 10s, now);
-  CHECK_FALSE(book.on_mark(peer(1), mark(1), 5, 10s, now));
+  CHECK_FALSE(book.on_mark(peer(1), mark(1), 5, now));
   book.expire(now + 11s);
   CHECK(book.entries().empty());
   book.on_tombstone(peer(1), holder_book::record_kind::mark, 7, 10s, now);
@@ -135,18 +146,18 @@ TEST_CASE_FIXTURE(fixture, "holder book: a tombstone that came first is remember
 }
 
 TEST_CASE_FIXTURE(fixture, "holder book: who says goodbye is a suspect, and has left when its record runs out") {
-  book.on_mark(peer(1), mark(1), 5, 10s, now);
+  book.on_mark(peer(1), mark(1), 5, now);
   contact(1);
   book.on_goodbye(*book.find(peer(1)->id()), now);
   CHECK(observer.take() == "found1 suspect1");
-  book.expire(now + 10s);
+  book.on_mark_ended(peer(1)->id(), 5);
   CHECK(observer.take() == "lost1:left");
 }
 
 TEST_CASE_FIXTURE(fixture, "holder book: replicas are all listed, up to the limit") {
-  CHECK(book.on_mark(peer(1), mark(1), 5, 10s, now));
-  CHECK(book.on_mark(peer(2), mark(1), 5, 10s, now));
-  CHECK_FALSE(book.on_mark(peer(3), mark(1), 5, 10s, now));
+  CHECK(book.on_mark(peer(1), mark(1), 5, now));
+  CHECK(book.on_mark(peer(2), mark(1), 5, now));
+  CHECK_FALSE(book.on_mark(peer(3), mark(1), 5, now));
   CHECK(book.counts().refused_full == 1);
   book.set_own(1, false, now);
   auto const holders = book.holders(1, peer(9)->id(), now);
@@ -155,8 +166,8 @@ TEST_CASE_FIXTURE(fixture, "holder book: replicas are all listed, up to the limi
 }
 
 TEST_CASE_FIXTURE(fixture, "holder book: a holder that changes its shard leaves the old one") {
-  book.on_mark(peer(1), mark(1), 5, 10s, now);
-  book.on_mark(peer(1), mark(0), 6, 10s, now);
+  book.on_mark(peer(1), mark(1), 5, now);
+  book.on_mark(peer(1), mark(0), 6, now);
   CHECK(observer.take() == "found1 lost1:withdrawn found0");
   CHECK_FALSE(book.known(1));
   CHECK(book.known(0));
@@ -166,10 +177,8 @@ TEST_CASE_FIXTURE(fixture, "holder book: a holder that changes its shard leaves 
 
 TEST_CASE_FIXTURE(fixture, "holder book: records without sequence count after a contact, and give way to signed ones") {
   book.set_own(0, true, now);
-  CHECK(book.on_mark(peer(1), mark(1), 0, 10s, now));
+  CHECK(book.on_mark(peer(1), mark(1), 0, now));
   CHECK(book.on_announcement(peer(1), announcement(1), 0, 20s, now));
-  book.reconsider();
-  CHECK_FALSE(book.complete());
   contact(1);
   CHECK(book.complete());
   CHECK(observer.take() == "found1 complete");
@@ -178,7 +187,7 @@ TEST_CASE_FIXTURE(fixture, "holder book: records without sequence count after a 
   CHECK_FALSE(e->details_stale);
 
   // It has changed: no sequence says so, but the mark does.
-  CHECK(book.on_mark(peer(1), mark(1, true), 0, 30s, now));
+  CHECK(book.on_mark(peer(1), mark(1, true), 0, now));
   book.reconsider();
   CHECK(observer.take() == "ready");
   CHECK(e->details_stale);
@@ -188,7 +197,7 @@ TEST_CASE_FIXTURE(fixture, "holder book: records without sequence count after a 
   CHECK_FALSE(book.expire(now));
 
   CHECK(book.on_tombstone(peer(1), holder_book::record_kind::mark, 4, 60s, now));
-  CHECK_FALSE(book.on_mark(peer(1), mark(1, true), 0, 30s, now));
+  CHECK_FALSE(book.on_mark(peer(1), mark(1, true), 0, now));
   CHECK_FALSE(book.on_announcement(peer(1), announcement(1), 0, 30s, now));
   book.reconsider();
   CHECK_FALSE(book.complete());

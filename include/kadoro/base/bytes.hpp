@@ -42,6 +42,7 @@ KADORO_DECL int compare(bytes_view a, bytes_view b) noexcept;
 
 /// For ordered containers of byte ranges.
 struct bytes_less {
+  using is_transparent = void;
   bool operator()(bytes_view a, bytes_view b) const noexcept { return compare(a, b) < 0; }
 };
 

@@ -9,7 +9,7 @@
 
 namespace kadoro::inline KADORO_ABI::directory {
 
-/// Which swarm a directory is of, and how eagerly it looks.
+/// Which swarm a directory is of, and how closely it looks.
 struct directory_options {
   static constexpr std::size_t max_cluster_bytes = 200;
 
@@ -19,10 +19,8 @@ struct directory_options {
   std::uint32_t total_layers = 32;
 
   duration lifetime = std::chrono::seconds(10);  ///< of an announcement after the last renewal
-  kad::quorum quorum = kad::quorum::majority();  ///< of puts and of polls
+  kad::quorum quorum = kad::quorum::majority();  ///< of puts, and of gets of a shard's own key
 
-  duration poll_min = std::chrono::milliseconds(20);  ///< after news; grows by half from poll to poll
-  duration poll_max = std::chrono::seconds(1);
   duration contact_interval = std::chrono::seconds(1);  ///< of silence, then a holder is pinged
   duration contact_timeout = std::chrono::seconds(1);   ///< then it is a suspect
 

@@ -17,10 +17,11 @@ using transport::peer_ref;
 
 /// Who holds what, as answers and contacts have shown: the bookkeeping of a directory, without any networking.
 ///
-/// A holder has two records, a mark and an announcement, and is listed as long as one of them lives. A record lives for
-/// what remained of its life when an answer brought it, counted on this node's clock; a later answer may extend it. It
-/// ends at once when a tombstone with a higher sequence is seen, and that sequence is remembered, so that an old copy
-/// does not bring it back. Knows no clock: every `now` comes from the caller and never goes back.
+/// A holder has two records, a mark and an announcement, and is listed as long as one of them lives. A mark is watched:
+/// it lives until word comes that it has ended. An announcement lives for what remained of its life when an answer
+/// brought it, counted on this node's clock; a later answer may extend it. Both end at once when a tombstone with a
+/// higher sequence is seen, and that sequence is remembered, so that an old copy does not bring them back. Knows no
+/// clock: every `now` comes from the caller and never goes back.
 class holder_book {
  public:
   struct limits {
@@ -58,7 +59,8 @@ class holder_book {
     time_point remember_until{};  ///< withdrawn: until then no old copy counts
 
     bool listed() const noexcept { return mark.live || announcement.live; }
-    bool counts() const noexcept { return listed() && verified && !suspect; }
+    bool found() const noexcept { return listed() && !suspect; }
+    bool counts() const noexcept { return found() && verified; }
   };
   using entry_map = std::map<peer_id, entry>;
 
@@ -68,9 +70,10 @@ class holder_book {
   KADORO_DECL void set_own(std::uint32_t shard, bool loaded, time_point now);
   KADORO_DECL void clear_own();
 
-  // What answers said. True if it was news.
-  KADORO_DECL bool on_mark(peer_ref const& who, shard_mark what, std::uint64_t sequence, duration remaining,
-                           time_point now);
+  // What the watch and answers said. True if it was news.
+  KADORO_DECL bool on_mark(peer_ref const& who, shard_mark what, std::uint64_t sequence, time_point now);
+  /// Nobody stores it any more.
+  KADORO_DECL bool on_mark_ended(peer_id const& who, std::uint64_t sequence);
   KADORO_DECL bool on_announcement(peer_ref const& who, shard_announcement what, std::uint64_t sequence,
                                    duration remaining, time_point now);
   KADORO_DECL bool on_tombstone(peer_ref const& who, record_kind which, std::uint64_t sequence, duration remaining,
@@ -103,7 +106,7 @@ class holder_book {
 
  private:
   KADORO_DECL entry* admit(peer_ref const& who, std::uint32_t shard);
-  KADORO_DECL static bool extend(slot& what, std::uint64_t sequence, duration remaining, time_point now);
+  KADORO_DECL static bool extend(slot& what, std::uint64_t sequence, time_point expires);
   KADORO_DECL bool list(entry& e, bool was_listed, std::uint32_t shard, bool loaded, time_point now);
   KADORO_DECL void drop(entry& e, directory_event::loss reason);
   KADORO_DECL void emit(directory_event::kind what, entry const& e,

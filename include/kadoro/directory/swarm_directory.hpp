@@ -22,9 +22,9 @@ namespace kadoro::inline KADORO_ABI::directory {
 ///     auto receipt = co_await (*shards)->announce(what);
 ///     if ((*shards)->complete()) ...
 ///
-/// It polls the key of the whole model, more rarely as long as nothing changes, and asks for a shard's own key where
-/// that says nothing. A holder counts only after it was contacted; once it has been silent for `contact_interval` it is
-/// pinged, and if that fails it is a suspect and does not count. No two machines' clocks are ever compared.
+/// It watches the key of the whole model, and asks for a shard's own key where that says nothing. A holder counts only
+/// after it was contacted; once it has been silent for `contact_interval` it is pinged, and if that fails it is a
+/// suspect and does not count. No two machines' clocks are ever compared.
 ///
 /// Everything runs on the node's context. The node must outlive it. `close` before it goes; destroying an open one
 /// stops it too, but asks nobody.
@@ -34,7 +34,7 @@ class swarm_directory final : private kad::node_observer {
   static constexpr std::size_t max_fetches_under_way = 16;
 
   struct counters {
-    std::uint64_t polls = 0;
+    std::uint64_t changes = 0;   ///< of marks, as the watch told them
     std::uint64_t fetches = 0;   ///< gets of a shard's own key
     std::uint64_t contacts = 0;  ///< pings
     std::uint64_t contacts_failed = 0;
@@ -69,15 +69,15 @@ class swarm_directory final : private kad::node_observer {
   KADORO_DECL std::vector<holder_view> holders(std::uint32_t shard) const;
   /// All shards, as of now.
   KADORO_DECL swarm_view view() const;
-  /// Every shard has a holder that was contacted, or is this node.
+  /// Every shard has a holder that is no suspect, or is this node.
   bool complete() const noexcept { return book_.complete(); }
-  /// Complete, and every shard is loaded by somebody who counts.
+  /// Complete, and every shard is loaded by somebody who was contacted, or by this node.
   bool ready() const noexcept { return book_.ready(); }
 
   directory_options const& options() const noexcept { return options_; }
   counters const& counts() const noexcept { return counters_; }
-  /// How the last poll ended, in words: why nobody is found.
-  std::string const& last_poll() const noexcept { return last_poll_; }
+  /// Who tells this directory of changes, or why nobody does.
+  std::string explain() const { return marks_.explain(); }
   /// The last record that made no sense, and why. Empty if there was none.
   std::string const& last_refusal() const noexcept { return last_refusal_; }
 
@@ -93,20 +93,18 @@ class swarm_directory final : private kad::node_observer {
     std::string said;  ///< how the last one ended, in words
   };
 
-  swarm_directory(kad::node& node, directory_options options, directory_observer* observer);
+  swarm_directory(kad::node& node, directory_options options, kad::watch marks, directory_observer* observer);
 
   KADORO_DECL void on_peer_confirmed(kad::peer_ref const& who) override;
   KADORO_DECL void on_peer_lost(kad::peer_ref const& who, error const& why) override;
 
-  KADORO_DECL static coro::task<void> poll_loop(swarm_directory& self);
-  KADORO_DECL static coro::task<void> poll_once(swarm_directory& self);
+  KADORO_DECL static coro::task<void> watch_loop(swarm_directory& self);
   KADORO_DECL static coro::task<void> fetch(swarm_directory& self, std::uint32_t shard);
   KADORO_DECL static coro::task<void> contact_loop(swarm_directory& self);
   KADORO_DECL static coro::task<void> contact(swarm_directory& self, kad::peer_ref who);
 
-  KADORO_DECL void absorb_marks(kad::get_result const& from);
+  KADORO_DECL void absorb_mark(kad::watch_event const& from);
   KADORO_DECL void absorb_announcements(std::uint32_t shard, kad::get_result const& from);
-  KADORO_DECL void absorb_tombstones(kad::get_result const& from, holder_book::record_kind which);
   KADORO_DECL void start_fetches();
   KADORO_DECL void start_contacts(time_point& next);
   KADORO_DECL void refuse(error const& why);
@@ -118,19 +116,15 @@ class swarm_directory final : private kad::node_observer {
   io::context& context_;
   directory_options options_;
   std::string shards_key_;
+  kad::watch marks_;
   holder_book book_;
   std::map<std::uint32_t, attempt> attempts_;  ///< of shards that are not known, or not known well
   std::size_t fetches_under_way_ = 0;
   std::size_t contacts_under_way_ = 0;
   std::uint32_t next_fetch_ = 0;  ///< where the round of shards goes on
-  duration poll_interval_{};
-  time_point poll_earliest_{};
-  std::string last_poll_ = "not asked yet";
-  std::string poll_trouble_;  ///< the same, if nothing was found
   std::string last_refusal_;
   counters counters_;
   std::vector<kad::peer_ref> goodbyes_;  ///< heard in the receive path, looked at later
-  coro::event poll_now_;
   coro::event look_now_;
   std::optional<std::uint32_t> announced_;
   bool closed_ = false;

@@ -16,7 +16,6 @@ struct holder_view {
   peer_id peer;
   std::vector<multiaddr> addresses;  ///< confirmed ones first
   duration age{};                    ///< since it was found
-  duration remaining{};              ///< of its record's life, on this node's clock; zero for this node itself
   std::optional<duration> heard;     ///< how long ago it was last heard; empty: never
   bool verified = false;             ///< it was contacted, and no contact has failed since
   bool suspect = false;              ///< a contact failed, or it said goodbye
@@ -25,6 +24,8 @@ struct holder_view {
   std::optional<shard_announcement> details;  ///< empty until its announcement was read
 
   /// Whether it counts for completeness.
+  bool found() const noexcept { return own || !suspect; }
+  /// Whether it counts for readiness.
   bool counts() const noexcept { return own || (verified && !suspect); }
 };
 
@@ -38,7 +39,7 @@ struct swarm_view {
   bool complete = false;
   bool ready = false;
 
-  /// Shards without a holder that counts.
+  /// Shards without a holder that is found.
   std::vector<std::uint32_t> missing() const {
     std::vector<std::uint32_t> out;
     for (std::uint32_t i = 0; i < shards.size(); ++i)
@@ -47,7 +48,7 @@ struct swarm_view {
   }
   bool covered(std::uint32_t shard) const noexcept {
     for (holder_view const& h : shards[shard])
-      if (h.counts()) return true;
+      if (h.found()) return true;
     return false;
   }
   bool loaded(std::uint32_t shard) const noexcept {

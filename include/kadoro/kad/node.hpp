@@ -9,6 +9,7 @@
 #include "kadoro/kad/get_result.hpp"
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/put_receipt.hpp"
+#include "kadoro/kad/watch.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -67,6 +68,11 @@ class node {
   /// Looks for the servers closest to `key`, which is hashed, and completes with up to `k` of them that have answered,
   /// closest first. Errors: `closed`, `cancelled`, `unreachable` (nobody to ask, or nobody answers).
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(bytes_view key);
+
+  /// The records under `key` as they come and go, from those that are there on. Up to four of the nodes closest to the
+  /// key tell this one of every change; polled are those that do not know how to. Errors: `closed`, `invalid_argument`,
+  /// `queue_full`.
+  KADORO_DECL result<kad::watch> watch(bytes_view key);
 
   /// Asks a peer for a sign of life. Errors: those of `transport::request`; `refused`.
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);

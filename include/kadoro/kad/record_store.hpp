@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -87,10 +88,16 @@ class record_store {
     bool relayed = false;  ///< unsigned, and brought by somebody else than the publisher that it names
   };
 
+  /// Hears that readers of `key` see something else of `publisher` than before; `ended`: nothing any more. Called in
+  /// the middle of the change: it must not use the store.
+  using listener = std::function<void(bytes_view key, peer_id const& publisher, bool ended)>;
+
   KADORO_DECL record_store(store_limits const& limits, verified_cache& cache);
   record_store(record_store const&) = delete;
   record_store& operator=(record_store const&) = delete;
   KADORO_DECL ~record_store();
+
+  void set_listener(listener hears) { listener_ = std::move(hears); }
 
   /// Takes a record, or says why not: `malformed`, `refused_too_large`, `refused_stale`, `refused_signature`,
   /// `refused_full`. The same sequence again: from its publisher a renewal, from another holder no change; with another
@@ -239,9 +246,11 @@ class record_store {
   KADORO_DECL void begin_change(slot_map::iterator at);
   KADORO_DECL bool end_change(slot_map::iterator at);
   KADORO_DECL void tally(slot_map::iterator at, bool add);
+  KADORO_DECL void tell(record const& of, bool ended = false) const;
 
   store_limits limits_;
   verified_cache& cache_;
+  listener listener_;
   slot_map slots_;
   std::map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
       agenda_;                                           ///< by when a slot next changes by itself

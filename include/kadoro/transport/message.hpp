@@ -26,12 +26,16 @@ struct message {
   message_type type = message_type::ping;
   bytes_view key;
   std::optional<wire::record> record;
-  std::vector<wire::record> records;  ///< publishers in the order of `cursor_of`; the transport sends what fits
+  /// In an answer: publishers in the order of `cursor_of`; the transport sends what fits. In a request (a push): all of
+  /// them, or `too_large`.
+  std::vector<wire::record> records;
   std::vector<peer_ref> contacts;     ///< the transport sends what fits, and only confirmed addresses
   std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
   std::uint32_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
+  std::uint64_t since = 0;  ///< of a push, and of the answer to a watch: see `wire::message`
+  std::uint64_t head = 0;   ///< likewise
   std::shared_ptr<bytes const> storage;
 };
 

@@ -36,6 +36,7 @@ class transport {
  public:
   /// Feature bits of a handshake.
   static constexpr std::uint32_t feature_signed_records = 1;  ///< signed records, renew, replicate
+  static constexpr std::uint32_t feature_watch = 4;           ///< watch and push
 
   virtual ~transport() = default;
 
@@ -57,8 +58,8 @@ class transport {
   /// says "anywhere". Empty only if this machine has no address of the family that it listens on.
   virtual std::vector<multiaddr> listen_addresses() const = 0;
 
-  /// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer. Gives the
-  /// bytes of the longest of these; fails with `too_large`, naming both sizes.
+  /// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer or a push.
+  /// Gives the bytes of the longest of these; fails with `too_large`, naming both sizes.
   virtual result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const = 0;
 
   /// What was counted, one `name=value` a word.

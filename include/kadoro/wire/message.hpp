@@ -21,8 +21,10 @@ enum class message_type : std::uint32_t {
   get_providers = 3,
   find_node = 4,
   ping = 5,
-  renew = 64,     ///< extend the life of (key, sequence) of the sender's own record: no value, no signature
-  replicate = 65  ///< a holder hands a record on, with what remains of its life
+  renew = 64,      ///< extend the life of (key, sequence) of the sender's own record: no value, no signature
+  replicate = 65,  ///< a holder hands a record on, with what remains of its life
+  watch = 66,      ///< tell me what changes under this key from now on; answered with what has changed since `sequence`
+  push = 67        ///< a holder tells a watcher what has changed
 };
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };
@@ -67,7 +69,9 @@ struct message {
   std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
   std::uint32_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
   std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
-  std::uint64_t sequence = 0;         ///< field 1014: of a renew
+  std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
+  std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
+  std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
 };
 
 /// The exact size that `encode` will produce.

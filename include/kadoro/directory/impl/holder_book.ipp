@@ -54,9 +54,8 @@ KADORO_DECL holder_book::entry* holder_book::admit(peer_ref const& who, std::uin
 }
 
 /// False for an older sequence than what is known of that slot.
-KADORO_DECL bool holder_book::extend(slot& what, std::uint64_t sequence, duration remaining, time_point now) {
-  if (sequence < what.sequence || remaining <= duration::zero()) return false;
-  time_point const expires = now + remaining;
+KADORO_DECL bool holder_book::extend(slot& what, std::uint64_t sequence, time_point expires) {
+  if (sequence < what.sequence) return false;
   what.expires = what.live && sequence == what.sequence ? std::max(what.expires, expires) : expires;
   what.sequence = sequence;
   what.live = true;
@@ -87,19 +86,27 @@ KADORO_DECL bool holder_book::list(entry& e, bool was_listed, std::uint32_t shar
   return news;
 }
 
-KADORO_DECL bool holder_book::on_mark(peer_ref const& who, shard_mark what, std::uint64_t sequence, duration remaining,
-                                      time_point now) {
+KADORO_DECL bool holder_book::on_mark(peer_ref const& who, shard_mark what, std::uint64_t sequence, time_point now) {
   assert(what.shard_id < total_shards_);
   entry* const e = admit(who, what.shard_id);
   if (e == nullptr) return false;
   bool const was_listed = e->listed();
   std::uint64_t const before = e->mark.sequence;
-  if (!extend(e->mark, sequence, remaining, now)) return false;
+  if (!extend(e->mark, sequence, time_point::max())) return false;
   if (before != 0 && sequence > before) e->details_stale = true;  // announced anew: both keys were written
   if (e->announcement.live && e->announcement.sequence > sequence) return false;
   bool const news = list(*e, was_listed, what.shard_id, what.loaded, now);
   if (news && was_listed && sequence == 0) e->details_stale = true;  // unsigned marks have no sequence that grows
   return news;
+}
+
+KADORO_DECL bool holder_book::on_mark_ended(peer_id const& who, std::uint64_t sequence) {
+  entry* const e = find(who);
+  if (e == nullptr || !e->mark.live || sequence < e->mark.sequence) return false;
+  e->mark.live = false;
+  if (e->listed()) return false;
+  drop(*e, e->said_goodbye ? directory_event::loss::left : directory_event::loss::expired);
+  return true;
 }
 
 KADORO_DECL bool holder_book::on_announcement(peer_ref const& who, shard_announcement what, std::uint64_t sequence,
@@ -110,7 +117,7 @@ KADORO_DECL bool holder_book::on_announcement(peer_ref const& who, shard_announc
   bool const was_listed = e->listed();
   std::uint32_t const shard = what.shard_id;
   bool const loaded = what.capabilities.shard_loaded;
-  if (!extend(e->announcement, sequence, remaining, now)) return false;
+  if (remaining <= duration::zero() || !extend(e->announcement, sequence, now + remaining)) return false;
   // Of two records that live, the newer one says what this peer holds.
   bool const newest = !e->mark.live || e->mark.sequence < sequence;
   bool news = false;
@@ -211,9 +218,9 @@ KADORO_DECL void holder_book::reconsider() {
     loaded[*own_shard_] = own_loaded_;
   }
   for (auto const& [id, e] : entries_) {
-    if (!e.counts()) continue;
+    if (!e.found()) continue;
     covered[e.shard] = true;
-    if (e.loaded) loaded[e.shard] = true;
+    if (e.loaded && e.counts()) loaded[e.shard] = true;
   }
   auto const all = [](std::vector<bool> const& of) { return std::find(of.begin(), of.end(), false) == of.end(); };
   bool const complete = all(covered);
@@ -234,10 +241,6 @@ KADORO_DECL std::vector<holder_view> holder_book::holders(std::uint32_t shard, p
     h.peer = id;
     for (auto const& address : e.peer->addresses()) h.addresses.push_back(address.where);
     h.age = now - e.since;
-    time_point expires{};
-    if (e.mark.live) expires = e.mark.expires;
-    if (e.announcement.live) expires = std::max(expires, e.announcement.expires);
-    h.remaining = std::max(duration::zero(), expires - now);
     if (e.peer->last_heard != time_point()) h.heard = now - e.peer->last_heard;
     h.verified = e.verified;
     h.suspect = e.suspect;

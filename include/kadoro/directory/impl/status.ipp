@@ -59,7 +59,6 @@ inline void append_holder(std::string& out, holder_view const& h, swarm_view con
   out += "  known for " + for_people(h.age);
   if (!h.own) {
     out += h.heard ? ", heard " + for_people(*h.heard) + " ago" : ", never heard";
-    out += ", record lives " + for_people(h.remaining);
     if (!h.addresses.empty()) out += "  at " + h.addresses.front().to_string();
   }
   out += '\n';
@@ -148,15 +147,10 @@ KADORO_DECL std::string status_json(swarm_view const& swarm, local_status const&
       if (h.own) one["is_local"] = true;
       json addresses = json::array();
       for (multiaddr const& a : h.addresses) addresses.push_back(a.to_string());
-      json holder = {{"peer_id", h.peer.to_string()},
-                     {"addresses", std::move(addresses)},
-                     {"age_ms", detail::ms(h.age)},
-                     {"remaining_ms", detail::ms(h.remaining)},
-                     {"heard_ms_ago", h.heard ? json(detail::ms(*h.heard)) : json()},
-                     {"verified", h.verified},
-                     {"suspect", h.suspect},
-                     {"shard_loaded", h.loaded},
-                     {"is_local", h.own}};
+      json holder = {{"peer_id", h.peer.to_string()}, {"addresses", std::move(addresses)},
+                     {"age_ms", detail::ms(h.age)},   {"heard_ms_ago", h.heard ? json(detail::ms(*h.heard)) : json()},
+                     {"verified", h.verified},        {"suspect", h.suspect},
+                     {"shard_loaded", h.loaded},      {"is_local", h.own}};
       if (h.details) holder["announcement"] = json::parse(h.details->to_json());
       holders.push_back(std::move(holder));
     }

@@ -14,8 +14,6 @@ inline constexpr duration get_limit = std::chrono::seconds(15);  ///< a get ends
 inline constexpr duration first_fetch = std::chrono::milliseconds(100);
 inline constexpr duration last_fetch = std::chrono::seconds(4);
 inline constexpr duration shortest_look = std::chrono::milliseconds(5);
-inline constexpr duration gather = std::chrono::milliseconds(5);  ///< peers come in crowds
-inline constexpr duration first_peer = std::chrono::milliseconds(100);
 inline constexpr std::size_t max_goodbyes = 1024;
 
 inline coro::task<result<void>> wait_for(coro::event& what) { co_return co_await what.wait(); }
@@ -41,8 +39,7 @@ inline result<void> check(directory_options const& o) {
   if (o.total_layers < o.total_shards)
     return fail(errc::invalid_argument, "total layers " + std::to_string(o.total_layers) + ": fewer than the " +
                                             std::to_string(o.total_shards) + " shards");
-  if (o.poll_min <= duration::zero() || o.poll_max < o.poll_min || o.contact_interval <= duration::zero() ||
-      o.contact_timeout <= duration::zero() || o.max_holders_per_shard == 0)
+  if (o.contact_interval <= duration::zero() || o.contact_timeout <= duration::zero() || o.max_holders_per_shard == 0)
     return fail(errc::invalid_argument, "directory options: intervals and limits must be positive");
   return {};
 }
@@ -53,19 +50,23 @@ KADORO_DECL result<std::unique_ptr<swarm_directory>> swarm_directory::open(kad::
                                                                            directory_observer* observer) {
   auto const sound = detail::check(options);
   if (!sound) return fail(sound.error());
-  std::unique_ptr<swarm_directory> made(new swarm_directory(node, std::move(options), observer));
-  made->jobs_.spawn(poll_loop(*made));
+  std::string const key = shards_key(options.cluster);
+  auto marks = node.watch(as_bytes(key));
+  if (!marks) return fail(marks.error());
+  std::unique_ptr<swarm_directory> made(new swarm_directory(node, std::move(options), std::move(*marks), observer));
+  made->jobs_.spawn(watch_loop(*made));
   made->jobs_.spawn(contact_loop(*made));
   return made;
 }
 
-inline swarm_directory::swarm_directory(kad::node& node, directory_options options, directory_observer* observer)
+inline swarm_directory::swarm_directory(kad::node& node, directory_options options, kad::watch marks,
+                                        directory_observer* observer)
     : node_(node),
       context_(node.context()),
       options_(std::move(options)),
       shards_key_(shards_key(options_.cluster)),
+      marks_(std::move(marks)),
       book_(options_.total_shards, {options_.max_holders_per_shard, 4096}, observer),
-      poll_interval_(options_.poll_min),
       jobs_(context_) {
   node_.add_observer(*this);
 }
@@ -170,7 +171,7 @@ KADORO_DECL swarm_view swarm_directory::view() const {
   for (std::uint32_t i = 0; i < options_.total_shards; ++i) {
     if (book_.known(i)) continue;
     auto const asked = attempts_.find(i);
-    v.why_missing[i] = asked == attempts_.end() || asked->second.said.empty() ? poll_trouble_ : asked->second.said;
+    v.why_missing[i] = asked == attempts_.end() || asked->second.said.empty() ? explain() : asked->second.said;
   }
   v.complete = book_.complete();
   v.ready = book_.ready();
@@ -179,14 +180,7 @@ KADORO_DECL swarm_view swarm_directory::view() const {
 
 // What happens on the network. Both run in the receive path: they only wake the loops.
 
-KADORO_DECL void swarm_directory::on_peer_confirmed(kad::peer_ref const&) {
-  if (!book_.complete()) {
-    poll_interval_ = options_.poll_min;
-    poll_earliest_ = std::max(poll_earliest_, context_.now() + detail::gather);
-    poll_now_.set();
-  }
-  look_now_.set();
-}
+KADORO_DECL void swarm_directory::on_peer_confirmed(kad::peer_ref const&) { look_now_.set(); }
 
 KADORO_DECL void swarm_directory::on_peer_lost(kad::peer_ref const& who, error const& why) {
   if (why == errc::closed && goodbyes_.size() < detail::max_goodbyes) goodbyes_.push_back(who);
@@ -195,10 +189,7 @@ KADORO_DECL void swarm_directory::on_peer_lost(kad::peer_ref const& who, error c
 
 KADORO_DECL void swarm_directory::settle(bool news) {
   book_.reconsider();
-  if (!news) return;
-  poll_interval_ = options_.poll_min;
-  poll_now_.set();
-  look_now_.set();
+  if (news) look_now_.set();
 }
 
 KADORO_DECL void swarm_directory::refuse(error const& why) {
@@ -206,65 +197,34 @@ KADORO_DECL void swarm_directory::refuse(error const& why) {
   last_refusal_ = why.message();
 }
 
-// Polling.
+// The watch.
 
-KADORO_DECL coro::task<void> swarm_directory::poll_loop(swarm_directory& self) {
-  time_point due = self.context_.now();
-  // With nobody to ask yet, the first contacts belong to whoever joins and announces.
-  if (self.node_.servers() == 0) due += detail::first_peer;
+KADORO_DECL coro::task<void> swarm_directory::watch_loop(swarm_directory& self) {
   for (;;) {
-    bool go_on = co_await detail::wait_until(self.poll_now_, due);
-    // News may come thick and fast: one poll sees them all.
-    if (go_on && self.context_.now() < self.poll_earliest_) {
-      auto const slept = co_await coro::sleep_until(self.poll_earliest_);
-      go_on = slept.has_value();
-    }
-    if (!go_on) co_return;
-    self.poll_earliest_ = self.context_.now() + self.options_.poll_min;
-    co_await poll_once(self);
-    if (self.jobs_.closed()) co_return;
+    auto const change = co_await self.marks_.next();
+    if (!change) co_return;
+    ++self.counters_.changes;
+    self.absorb_mark(*change);
     self.start_fetches();
-    // Up to a fifth less, so that many nodes do not fall into step.
-    auto const spread = static_cast<std::uint64_t>(self.poll_interval_.count() / 5 + 1);
-    duration const early(static_cast<duration::rep>(self.context_.random().below(spread)));
-    due = self.context_.now() + self.poll_interval_ - early;
-    self.poll_interval_ = std::min(self.options_.poll_max, self.poll_interval_ * 3 / 2);
   }
 }
 
-KADORO_DECL coro::task<void> swarm_directory::poll_once(swarm_directory& self) {
-  self.poll_now_.reset();
-  ++self.counters_.polls;
-  kad::get_options how;
-  how.quorum = self.options_.quorum;
-  auto const got = co_await coro::with_deadline(self.node_.get(as_bytes(self.shards_key_), how), detail::get_limit);
-  if (!got) {
-    self.last_poll_ = self.poll_trouble_ = got.error().message();
-    co_return;
-  }
-  self.last_poll_ = got->explain();
-  self.poll_trouble_ = got->found() ? std::string() : self.last_poll_;
-  self.absorb_marks(*got);
-}
-
-KADORO_DECL void swarm_directory::absorb_marks(kad::get_result const& from) {
+KADORO_DECL void swarm_directory::absorb_mark(kad::watch_event const& from) {
+  using kind = kad::watch_event::kind;
+  kad::record const& what = from.found.value;
+  if (what.publisher == node_.id()) return;
   time_point const now = context_.now();
-  bool news = false;
-  for (kad::found_record const& r : from.records()) {
-    if (r.value.publisher == node_.id() || r.value.publisher.empty()) continue;  // empty: unsigned, of nobody
-    auto const mark = shard_mark::from_json(r.value.value);
-    if (!mark) {
-      refuse(error(errc::malformed, r.value.publisher.to_string() + ": " + mark.error().message()));
-    } else if (mark->total_shards != options_.total_shards) {
-      refuse(error(errc::malformed, r.value.publisher.to_string() + ": it says that there are " +
-                                        std::to_string(mark->total_shards) + " shards, not " +
-                                        std::to_string(options_.total_shards)));
-    } else if (book_.on_mark(node_.peer_of(r.value.publisher), *mark, r.value.sequence, r.remaining, now)) {
-      news = true;
-    }
-  }
-  absorb_tombstones(from, holder_book::record_kind::mark);
-  settle(news);
+  if (from.what == kind::expire) return settle(book_.on_mark_ended(what.publisher, what.sequence));
+  kad::peer_ref const who = node_.peer_of(what.publisher);
+  if (from.what == kind::gone)
+    return settle(book_.on_tombstone(who, holder_book::record_kind::mark, what.sequence, what.lifetime_max, now));
+  auto const mark = shard_mark::from_json(what.value);
+  if (!mark) return refuse(error(errc::malformed, what.publisher.to_string() + ": " + mark.error().message()));
+  if (mark->total_shards != options_.total_shards)
+    return refuse(error(errc::malformed, what.publisher.to_string() + ": it says that there are " +
+                                             std::to_string(mark->total_shards) + " shards, not " +
+                                             std::to_string(options_.total_shards)));
+  settle(book_.on_mark(who, *mark, what.sequence, now));
 }
 
 KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad::get_result const& from) {
@@ -287,19 +247,14 @@ KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad:
     if (who->addresses().empty() && what->address.is_datagram()) who->add_address(what->address.without_peer(), false);
     if (book_.on_announcement(who, std::move(*what), r.value.sequence, r.remaining, now)) news = true;
   }
-  absorb_tombstones(from, holder_book::record_kind::announcement);
-  settle(news);
-}
-
-KADORO_DECL void swarm_directory::absorb_tombstones(kad::get_result const& from, holder_book::record_kind which) {
-  bool news = false;
   for (kad::found_record const& r : from.withdrawn()) {
     if (r.value.publisher == node_.id()) continue;
     kad::peer_ref const who = node_.peer_of(r.value.publisher);
-    if (book_.on_tombstone(who, which, r.value.sequence, std::max(r.remaining, options_.lifetime), context_.now()))
+    if (book_.on_tombstone(who, holder_book::record_kind::announcement, r.value.sequence,
+                           std::max(r.remaining, options_.lifetime), now))
       news = true;
   }
-  if (news) settle(true);
+  settle(news);
 }
 
 /// Asks for the keys of shards that nobody is known for, and of those where a holder has not been described yet.

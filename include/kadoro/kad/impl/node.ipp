@@ -38,6 +38,8 @@ KADORO_DECL coro::task<result<std::vector<peer_ref>>> node::find_closest(bytes_v
   return core_->find_closest(to_bytes(key));
 }
 
+KADORO_DECL result<kad::watch> node::watch(bytes_view key) { return core_->watch_key(key); }
+
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
 KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }

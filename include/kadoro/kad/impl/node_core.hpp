@@ -7,13 +7,16 @@
 #include <vector>
 
 #include "kadoro/coro/scope.hpp"
+#include "kadoro/kad/impl/watched_key.hpp"
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/sequencer.hpp"
+#include "kadoro/kad/watcher_table.hpp"
 
 /// @file
-/// What is behind `node`. Its bodies are in four files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
-/// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_maintenance.ipp (timers).
+/// What is behind `node`. Its bodies are in files of their own, one per job: impl/node_core.ipp (life),
+/// impl/node_server.ipp (what others ask), impl/node_put.ipp, impl/node_get.ipp and impl/node_watch.ipp (what the user
+/// asks), impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -35,6 +38,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<get_result>> get(kadoro::bytes key, get_options how);
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
+  KADORO_DECL result<watch> watch_key(bytes_view key);
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
   /// Closes, and holds on to the core until that is done.
@@ -54,6 +58,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   routing_table table_;
   verified_cache verified_;
   record_store store_;
+  watcher_table watchers_;
   std::vector<peer_ref> seeds_;
   std::vector<node_observer*> observers_;
 
@@ -123,6 +128,28 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                               std::shared_ptr<get_result::state> state);
   KADORO_DECL static coro::task<void> repair(node_core& core, get_collector const& seen, lookup const& seek);
 
+  // impl/node_watch.ipp
+  struct news_batch;
+  KADORO_DECL std::optional<news_batch> news_for(bytes_view key, peer_id const& watcher);
+  KADORO_DECL void answer_watch(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL void tell_watchers();
+  KADORO_DECL static coro::task<void> push_job(node_core& core, kadoro::bytes key, peer_ref to);
+  KADORO_DECL void take_own_word(watched_key& of);
+  KADORO_DECL void on_store_change(bytes_view key, peer_id const& publisher, bool ended);
+  KADORO_DECL void take_own_changes();
+  KADORO_DECL void spread_changes();
+  KADORO_DECL void find_holders(watched_key& of);
+  KADORO_DECL static coro::task<void> watch_job(node_core& core, std::shared_ptr<watched_key> of, peer_ref at);
+  KADORO_DECL static coro::task<void> ask_holder(node_core& core, std::shared_ptr<watched_key> const& of, peer_ref at);
+  KADORO_DECL static coro::task<void> poll_holder(node_core& core, std::shared_ptr<watched_key> const& of, peer_ref at);
+  KADORO_DECL void take_changes(watched_key& of, watched_key::holder& from, transport::message const& news);
+  KADORO_DECL void take_record(watched_key& of, peer_id const& by, std::uint64_t round, wire::record const& w);
+  KADORO_DECL static void learn_holders(watched_key& of, transport::message const& answer);
+  KADORO_DECL void take_push(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL static coro::task<void> seek_holders(node_core& core, std::shared_ptr<watched_key> of);
+  KADORO_DECL void review_watches(peer_ref const& who);
+  KADORO_DECL void look_after_watches(time_point now);
+
   // impl/node_maintenance.ipp
   KADORO_DECL void tick();
   KADORO_DECL void arm_tick();
@@ -179,10 +206,13 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
-  std::size_t renewals_ = 0;                                             ///< jobs under way
-  std::deque<dead_peer> dead_;                                           ///< lately lost, the latest last
-  std::set<peer_id> checking_;                                           ///< peers that are being pinged
-  record_header last_held_;                                              ///< what a refusal shows
+  std::map<kadoro::bytes, std::shared_ptr<watched_key>, bytes_less> watching_;
+  std::vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
+  std::unique_ptr<news_batch> last_news_;                       ///< what an answer shows
+  std::size_t renewals_ = 0;                                    ///< jobs under way
+  std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
+  std::set<peer_id> checking_;                                  ///< peers that are being pinged
+  record_header last_held_;                                     ///< what a refusal shows
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};
@@ -202,4 +232,5 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
+#include "kadoro/kad/impl/node_watch.ipp"
 #endif

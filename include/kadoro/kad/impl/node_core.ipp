@@ -11,7 +11,10 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
       options_(options),
       table_(id_, options.table),
       store_(options.store, verified_),
-      jobs_(context) {}
+      jobs_(context) {
+  store_.set_listener(
+      [this](bytes_view key, peer_id const& publisher, bool ended) { on_store_change(key, publisher, ended); });
+}
 
 KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& context, crypto::identity const& self,
                                                                node_options const& options) {
@@ -53,6 +56,7 @@ KADORO_DECL coro::task<void> node_core::close() {
     closed_ = true;
     context_.disarm(tick_);
     context_.disarm(verify_);
+    for (auto const& [key, of] : watching_) of->close_readers();
     jobs_.request_cancel();
     co_await transport_->close();
     co_await jobs_.join();

@@ -25,6 +25,9 @@ KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
   core.settling_ = false;
   if (!core.settled_) core.look_soon();
   core.settled_ = true;
+  if (core.table_.size() <= core.k()) co_return;
+  for (auto const& [key, of] : core.watching_)
+    if (of->holders.empty()) core.jobs_.spawn(seek_holders(core, of));
 }
 
 /// Looks for this node's own neighbourhood again and again: soon after news of it, rarely when nothing happens, but
@@ -157,6 +160,7 @@ KADORO_DECL void node_core::arm_tick() {
 KADORO_DECL void node_core::tick() {
   time_point const now = context_.now();
   store_.expire(now);
+  look_after_watches(now);
   check_dead(now);
   renew_due(now);
   probe(now);

@@ -42,6 +42,7 @@ KADORO_DECL result<record> node_core::next_record(bytes_view key, bytes_view val
 KADORO_DECL void node_core::publish(record const& what, put_options how) {
   time_point const now = context_.now();
   store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, now);
+  spread_changes();
   if (what.tombstone()) {
     publications_.erase(what.key);
     return;

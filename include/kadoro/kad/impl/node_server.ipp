@@ -10,7 +10,8 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
                                                             transport::message& answer) {
   using transport::message_type;
   if (closed_) return reply::silence;
-  if (options_.mode == peer_mode::client && request.type != message_type::ping) {
+  bool const for_clients = request.type == message_type::ping || request.type == message_type::push;
+  if (options_.mode == peer_mode::client && !for_clients) {
     answer.refusal = errc::refused_client_mode;
     return reply::send;
   }
@@ -22,10 +23,15 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       answer_contacts(from, request, answer);
       break;
     case message_type::put_value:
-    case message_type::replicate: accept_record(from, request, answer); break;
+    case message_type::replicate:
+      accept_record(from, request, answer);
+      spread_changes();
+      break;
     case message_type::renew:
       answer.refusal = store_.renew(request.key, from->id(), request.sequence, context_.now());
       break;
+    case message_type::watch: answer_watch(from, request, answer); break;
+    case message_type::push: take_push(from, request, answer); break;
     default: answer.refusal = errc::refused_unsupported;
   }
   return reply::send;
@@ -142,6 +148,7 @@ KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
   } else {
     table_.remove(who);
   }
+  review_watches(who);
   for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_confirmed(who);
 }
 
@@ -153,6 +160,8 @@ KADORO_DECL void node_core::on_peer_lost(peer_ref const& who, error const& why) 
     table_.remove(who);
   else
     table_.on_failed(who);
+  watchers_.drop_all(who->id());
+  review_watches(who);
   for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_lost(who, why);
 }
 

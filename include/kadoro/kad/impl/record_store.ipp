@@ -95,6 +95,7 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
   in.own = in.own || from == origin::own;
   in.valid = std::make_unique<copy>(copy{std::move(what), known.value_hash, until});
   in.remembered.reset();
+  tell(in.valid->what);
   end_change(at);
   ++counters_.stored;
   return {std::nullopt, std::nullopt, true};
@@ -133,6 +134,7 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
   }
 
   drop_relayed(made->what.key, made->what.publisher);
+  tell(made->what);
   at = open_slot(at, view_of(made->what), made->what.publisher, range);
   slot& in = at->second;
   in.own = in.own || from == origin::own;
@@ -174,6 +176,8 @@ KADORO_DECL record_store::put_result record_store::put_unsigned(record what, pee
   slot& in = at->second;
   bool const changed = !in.valid || in.valid->what.value != what.value || in.valid->what.publisher != what.publisher;
   time_point const until = now + what.lifetime_max;
+  if (in.valid && in.valid->what.publisher != what.publisher) tell(in.valid->what);
+  if (changed) tell(what);
   in.valid = std::make_unique<copy>(copy{std::move(what), {}, until});
   end_change(at);
   ++(changed ? counters_.stored : counters_.renewed);
@@ -256,6 +260,7 @@ KADORO_DECL void record_store::expire(time_point now) {
     if (in.pending && in.pending->expires <= now && !settle(at)) continue;
     begin_change(at);
     if (in.valid && in.valid->expires <= now) {
+      tell(in.valid->what, !in.pending);
       if (in.valid->what.is_signed()) in.remembered = std::make_unique<record_header>(in.valid->header());
       retire_valid(in);
       ++counters_.expired;
@@ -295,10 +300,15 @@ KADORO_DECL bool record_store::settle(slot_map::iterator at) {
     in.valid = std::move(in.pending);
     in.remembered.reset();
   } else {
+    tell(in.pending->what);
     in.pending.reset();
     ++counters_.bad_signature;
   }
   return end_change(at);
+}
+
+KADORO_DECL void record_store::tell(record const& of, bool ended) const {
+  if (listener_) listener_(of.key, of.publisher, ended);
 }
 
 KADORO_DECL void record_store::retire_valid(slot& in) {

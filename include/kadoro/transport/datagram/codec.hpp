@@ -8,8 +8,8 @@
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
-/// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer. Gives the
-/// bytes of the longest of these; fails with `too_large`, naming both sizes.
+/// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer or a push.
+/// Gives the bytes of the longest of these; fails with `too_large`, naming both sizes.
 KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what);
 
 /// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `out`.

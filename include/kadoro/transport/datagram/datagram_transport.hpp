@@ -41,6 +41,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   static constexpr std::size_t max_sessions_per_peer = 3;
   static constexpr std::size_t max_requests = 16384;  ///< under way at once
   static constexpr std::size_t max_dialled_addresses = 3;
+  static constexpr std::uint32_t our_features = feature_signed_records | feature_watch;
 
   /// Binds the port. Errors: those of `io::context::open_udp`. `context` and `book` must outlive the transport.
   KADORO_DECL static result<std::unique_ptr<datagram_transport>> open(io::context& context, peer_book& book,

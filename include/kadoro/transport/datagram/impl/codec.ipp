@@ -35,6 +35,8 @@ inline wire::message without_lists(message const& m) {
   out.record = m.record;
   out.refusal = refusal_number(m.refusal);
   out.sequence = m.sequence;
+  out.since = m.since;
+  out.head = m.head;
   return out;
 }
 
@@ -48,6 +50,8 @@ inline message without_contacts(wire::message const& w) {
   m.records_cursor = w.records_cursor;
   m.contacts_cursor = w.contacts_cursor;
   m.sequence = w.sequence;
+  m.since = w.since;
+  m.head = w.head;
   return m;
 }
 
@@ -72,8 +76,13 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
   wire::message answer;
   answer.type = message_type::get_value;
   answer.records.push_back(what);
-  std::size_t const size =
-      std::max(wire::encoded_size(handed_on), wire::encoded_size(answer) + 2 * detail::cursor_field_bytes);
+  wire::message pushed;
+  pushed.type = message_type::push;
+  pushed.key = key;
+  pushed.records.push_back(what);
+  pushed.sequence = pushed.since = pushed.head = ~std::uint64_t{0};
+  std::size_t const size = std::max({wire::encoded_size(handed_on), wire::encoded_size(pushed),
+                                     wire::encoded_size(answer) + 2 * detail::cursor_field_bytes});
   if (size > max_message_bytes)
     return fail(errc::too_large, "the record needs " + std::to_string(size) + " bytes, one datagram holds " +
                                      std::to_string(max_message_bytes));
@@ -82,6 +91,7 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
 
 KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out) {
   wire::message w = detail::without_lists(m);
+  w.records = m.records;
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
   std::size_t const size = wire::encoded_size(w);

@@ -339,7 +339,7 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   store_be(packet.data() + 4, index);
 
   byte_array<first_flight_payload_bytes> payload{};
-  store_be(payload.data(), feature_signed_records);
+  store_be(payload.data(), our_features);
   payload[4] = static_cast<std::uint8_t>(options_.mode);
   std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
   std::size_t const room = payload.size() - first_flight_prefix_bytes;
@@ -488,7 +488,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   std::uint32_t const index = fresh_index();
   byte_array<max_answer_payload_bytes> reply{};
   store_be(reply.data(), index);
-  store_be(reply.data() + 4, feature_signed_records);
+  store_be(reply.data() + 4, our_features);
   reply[8] = static_cast<std::uint8_t>(options_.mode);
   reply[9] = in.from.is_v6() ? 6 : 4;
   std::copy(in.from.address().begin(), in.from.address().end(), reply.begin() + 10);

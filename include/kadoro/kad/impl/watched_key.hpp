@@ -1,0 +1,103 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kadoro/kad/watch.hpp"
+#include "kadoro/transport/peer.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+using transport::peer_ref;
+
+/// What is known of a key that this node watches: what its holders say, merged by the highest sequence of each
+/// publisher, and who reads that. Without networking; `node_watch.ipp` talks to the holders.
+///
+/// A record lives as long as one holder vouches for it, though its life may have been extended since: a holder that
+/// stops says so. What nobody vouches for any more, because its holders were lost or have moved on, is kept for
+/// `grace`: until then others will have said what they know.
+class watched_key {
+ public:
+  static constexpr duration grace = std::chrono::seconds(10);
+  static constexpr std::size_t max_publishers = 65536;
+  static constexpr std::size_t max_holders = 64;
+
+  /// A peer that is asked to tell. The node itself is one too, while it is a server.
+  ///
+  ///     (asked) --answered--> telling --no answer, or not one of the closest any more--> (forgotten)
+  ///        \--does not speak it--> polled
+  ///         \--refused--> refused, for a while
+  struct holder {
+    enum class state : std::uint8_t { asked, telling, polled, refused };
+    peer_ref peer;
+    state now = state::asked;
+    bool busy = false;        ///< a job is talking to it
+    bool again = false;       ///< it told of changes behind some that are not known: ask once more
+    std::uint64_t known = 0;  ///< the number of the last change that it told
+    bool complete = false;    ///< it has told all that it has
+    std::uint64_t round = 0;  ///< of full tellings: what it vouched for in an earlier one only, it has no longer
+    time_point next{};        ///< when to talk to it again
+    duration interval{};      ///< polled: grows while nothing changes
+    std::string why;          ///< refused: the cause
+  };
+
+  explicit watched_key(kadoro::bytes of) : key(std::move(of)) {}
+
+  // What holders say; `by` is a holder, or this node.
+  KADORO_DECL void on_record(peer_id const& by, std::uint64_t round, record what, duration remaining, time_point now);
+  KADORO_DECL void on_ended(peer_id const& by, peer_id const& publisher, time_point now);
+  /// It has told everything again in `round`.
+  KADORO_DECL void on_told_all(peer_id const& by, std::uint64_t round, time_point now);
+  /// It vouches for nothing any more.
+  KADORO_DECL void on_holder_lost(peer_id const& by, time_point now);
+  /// Ends what nobody vouches for.
+  KADORO_DECL void expire(time_point now);
+
+  /// Counts what readers were told of.
+  std::uint64_t changes() const noexcept { return changes_; }
+
+  /// The same record as is known already, so that it need not be verified again.
+  KADORO_DECL bool knows(record const& what) const;
+
+  KADORO_DECL void add_reader(std::shared_ptr<watch::state> const& who);
+  KADORO_DECL bool drop_closed_readers();
+  KADORO_DECL void close_readers();
+  /// The next change for a reader, if there is one.
+  KADORO_DECL std::optional<watch_event> take(watch::state& reader, time_point now) const;
+
+  kadoro::bytes const key;
+  std::map<peer_id, holder> holders;
+  std::map<peer_id, peer_ref> near;  ///< other servers that holders know closer to the key
+  std::string why_nobody = "nobody was asked yet";
+  std::uint64_t dropped = 0;  ///< publishers beyond `max_publishers`
+
+ private:
+  struct entry {
+    record what;                                ///< the highest sequence seen
+    std::uint64_t version = 0;                  ///< counts changes of `what`
+    time_point expires{};                       ///< as its holders said when they told of it
+    std::map<peer_id, std::uint64_t> vouchers;  ///< with the round of their word
+    bool live = false;
+    time_point forget{};  ///< ended: until then its sequence is remembered
+  };
+
+  KADORO_DECL void tell_readers(peer_id const& publisher);
+  KADORO_DECL void end(std::map<peer_id, entry>::iterator at, time_point now);
+  KADORO_DECL void withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by, duration patience,
+                                    time_point now);
+
+  std::map<peer_id, entry> entries_;
+  std::set<peer_id> unsure_;  ///< publishers that nobody vouches for, until they end, and ended ones until forgotten
+  std::vector<std::weak_ptr<watch::state>> readers_;
+  std::uint64_t changes_ = 0;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/watched_key.ipp"
+#endif

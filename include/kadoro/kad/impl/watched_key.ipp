@@ -1,0 +1,167 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/impl/watched_key.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, record what, duration remaining,
+                                        time_point now) {
+  auto at = entries_.find(what.publisher);
+  if (at == entries_.end()) {
+    if (entries_.size() == max_publishers) {
+      ++dropped;
+      return;
+    }
+    at = entries_.emplace(what.publisher, entry()).first;
+  }
+  entry& e = at->second;
+  bool const first = e.version == 0;
+  if (!first && what.sequence < e.what.sequence) return withdraw_voucher(at, by, grace, now);
+  // Without signature there is no sequence, and the last word counts.
+  bool const newer = first || what.sequence > e.what.sequence || (what.sequence == 0 && what.value != e.what.value);
+  if (newer) {
+    e.what = std::move(what);
+    e.vouchers.clear();
+    e.expires = time_point();
+    ++e.version;
+  }
+  e.vouchers[by] = round;
+  e.expires = std::max(e.expires, now + remaining);
+  unsure_.erase(at->first);
+  if (!newer && e.live) return;
+  e.live = !e.what.tombstone();
+  if (!e.live) return end(at, now);
+  tell_readers(at->first);
+}
+
+KADORO_DECL void watched_key::on_ended(peer_id const& by, peer_id const& publisher, time_point now) {
+  auto const at = entries_.find(publisher);
+  if (at != entries_.end()) withdraw_voucher(at, by, duration::zero(), now);
+}
+
+KADORO_DECL void watched_key::on_told_all(peer_id const& by, std::uint64_t round, time_point now) {
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    auto const here = at++;
+    auto const word = here->second.vouchers.find(by);
+    if (word != here->second.vouchers.end() && word->second != round) withdraw_voucher(here, by, duration::zero(), now);
+  }
+}
+
+KADORO_DECL void watched_key::on_holder_lost(peer_id const& by, time_point now) {
+  for (auto at = entries_.begin(); at != entries_.end();) withdraw_voucher(at++, by, grace, now);
+}
+
+/// `patience` is how long the record is kept if nobody else vouches for it.
+KADORO_DECL void watched_key::withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by,
+                                               duration patience, time_point now) {
+  entry& e = at->second;
+  if (e.vouchers.erase(by) == 0 || !e.live || !e.vouchers.empty()) return;
+  e.expires = patience == duration::zero() ? now : std::max(e.expires, now + patience);
+  if (e.expires <= now) return end(at, now);
+  unsure_.insert(at->first);
+}
+
+/// Nobody has it any more, or its publisher has withdrawn it. An old copy does not bring it back soon.
+KADORO_DECL void watched_key::end(std::map<peer_id, entry>::iterator at, time_point now) {
+  entry& e = at->second;
+  e.live = false;
+  e.forget = now + e.what.lifetime_max + e.what.lifetime_max / 20;
+  e.vouchers.clear();
+  unsure_.insert(at->first);
+  tell_readers(at->first);
+}
+
+KADORO_DECL void watched_key::expire(time_point now) {
+  for (auto next = unsure_.begin(); next != unsure_.end();) {
+    auto const at = entries_.find(*next++);
+    entry& e = at->second;
+    if (e.live) {
+      if (e.expires <= now) end(at, now);
+    } else if (e.forget <= now) {
+      unsure_.erase(at->first);
+      entries_.erase(at);
+    }
+  }
+}
+
+KADORO_DECL bool watched_key::knows(record const& what) const {
+  auto const at = entries_.find(what.publisher);
+  return at != entries_.end() && at->second.version > 0 && at->second.what == what;
+}
+
+// ---- readers --------------------------------------------------------------------------------------------------------
+
+KADORO_DECL void watched_key::add_reader(std::shared_ptr<watch::state> const& who) {
+  readers_.push_back(who);
+  for (auto const& [publisher, e] : entries_) {
+    if (!e.live) continue;
+    who->queued.insert(publisher);
+    who->queue.push_back(publisher);
+  }
+  if (!who->queue.empty()) who->news.set();
+}
+
+/// False if nobody is left.
+KADORO_DECL bool watched_key::drop_closed_readers() {
+  std::erase_if(readers_, [](std::weak_ptr<watch::state> const& r) {
+    auto const reader = r.lock();
+    return !reader || reader->closed;
+  });
+  return !readers_.empty();
+}
+
+KADORO_DECL void watched_key::close_readers() {
+  for (std::weak_ptr<watch::state> const& r : readers_) {
+    auto const reader = r.lock();
+    if (!reader) continue;
+    reader->closed = true;
+    reader->news.set();
+  }
+}
+
+KADORO_DECL void watched_key::tell_readers(peer_id const& publisher) {
+  ++changes_;
+  for (std::weak_ptr<watch::state> const& r : readers_) {
+    auto const reader = r.lock();
+    if (!reader || reader->closed || !reader->queued.insert(publisher).second) continue;
+    reader->queue.push_back(publisher);
+    reader->news.set();
+  }
+}
+
+KADORO_DECL std::optional<watch_event> watched_key::take(watch::state& reader, time_point now) const {
+  while (!reader.queue.empty()) {
+    peer_id const publisher = std::move(reader.queue.front());
+    reader.queue.pop_front();
+    reader.queued.erase(publisher);
+    auto const at = entries_.find(publisher);
+    auto const told = reader.told.find(publisher);
+    bool const lives = at != entries_.end() && at->second.live;
+    watch_event e;
+    if (at != entries_.end()) {
+      e.found.value = at->second.what;
+      e.found.remaining = std::max(duration::zero(), at->second.expires - now);
+      e.found.holders = at->second.vouchers.size();
+    }
+    if (lives) {
+      if (told == reader.told.end()) {
+        e.what = watch_event::kind::add;
+      } else {
+        if (told->second == at->second.version) continue;  // it went, and came back unread
+        e.what = watch_event::kind::change;
+      }
+      reader.told[publisher] = at->second.version;
+      return e;
+    }
+    if (told == reader.told.end()) continue;  // it came and went unread
+    reader.told.erase(told);
+    e.what = at != entries_.end() && at->second.what.tombstone() ? watch_event::kind::gone : watch_event::kind::expire;
+    if (at == entries_.end()) e.found.value.publisher = publisher;  // read so late that it is forgotten
+    return e;
+  }
+  return std::nullopt;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
