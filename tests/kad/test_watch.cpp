@@ -61,3 +61,228 @@ TEST_CASE("watch: a put, a change and a withdrawal are pushed") {
   swarm.world.run_for(100ms);
   CHECK(w.by.ended);
 }
+
+TEST_CASE("watch: what is there already comes first, and what nobody renews expires") {
+  simulated_swarm swarm(42);
+  for (int i = 0; i < 5; ++i) swarm.add();
+  swarm.join_all();
+  put_options how;
+  how.lifetime = 4s;
+  swarm.put(1, "key", "short", how);
+  watched w(swarm, 4, "key");
+  swarm.world.run_for(1s);
+  CHECK(w.by.said == "add:short");
+  swarm.world.run_for(20s);
+  CHECK(w.by.said == "add:short");  // renewed all the time
+  swarm.crash(1);
+  swarm.world.run_for(12s);
+  CHECK(w.by.said == "add:short expire:short");
+}
+
+TEST_CASE("watch: a watcher that does not hold the key hears of everything, in a swarm larger than its table") {
+  simulated_swarm swarm(43);
+  node_options options;
+  options.table.k = 8;
+  options.replicas = 8;
+  for (int i = 0; i < 40; ++i) swarm.add(options);
+  swarm.join_all();
+  swarm.world.run_for(5s);
+  for (int round = 0; round < 5; ++round) {
+    std::string const key = "key " + std::to_string(round);
+    swarm.put(1, key, "one");
+    std::size_t outsider = 2;
+    while (swarm.holds(outsider, key, 1)) ++outsider;
+    watched w(swarm, outsider, key);
+    swarm.world.run_for(1s);
+    REQUIRE(w.by.said == "add:one");
+    swarm.put(1, key, "two");
+    swarm.world.run_for(50ms);
+    CHECK(w.by.said == "add:one change:two");
+    swarm.put(30, key, "three");
+    swarm.world.run_for(50ms);
+    swarm.withdraw(1, key);
+    swarm.world.run_for(50ms);
+    CHECK(w.by.said == "add:one change:two add:three gone:");
+    for (peer_id const& holder : w.from.holders()) CHECK(holder != swarm.nodes[outsider]->id());
+    CHECK(w.from.holders().size() == 4);
+  }
+}
+
+TEST_CASE("watch: it moves when all its holders die") {
+  simulated_swarm swarm(44);
+  node_options options;
+  options.table.k = 8;
+  options.replicas = 4;
+  for (int i = 0; i < 24; ++i) swarm.add(options);
+  swarm.join_all();
+  put_options how;
+  how.lifetime = 30s;
+  swarm.put(1, "key", "one", how);
+  std::size_t outsider = 2;
+  while (swarm.holds(outsider, "key", 1)) ++outsider;
+  watched w(swarm, outsider, "key");
+  swarm.world.run_for(1s);
+  REQUIRE(w.by.said == "add:one");
+  std::set<peer_id> dead;
+  for (std::size_t i = 2; i < 24; ++i) {
+    auto const at = w.from.holders();
+    peer_id const id = swarm.nodes[i]->id();
+    if (std::find(at.begin(), at.end(), id) == at.end()) continue;
+    dead.insert(id);
+    swarm.crash(i);
+  }
+  CHECK(dead.size() >= 2);
+  swarm.world.run_for(60s);
+  CHECK(w.by.said == "add:one");
+  CHECK_FALSE(w.from.holders().empty());
+  for (peer_id const& holder : w.from.holders()) CHECK_FALSE(dead.contains(holder));
+  swarm.put(1, "key", "two", how);
+  swarm.world.run_for(100ms);
+  CHECK(w.by.said == "add:one change:two");
+}
+
+TEST_CASE("watch: a slow reader gets the last word of each publisher, once") {
+  simulated_swarm swarm(45);
+  for (int i = 0; i < 5; ++i) swarm.add();
+  swarm.join_all();
+  auto w = std::move(swarm.nodes[4]->watch(as_bytes("key")).value());
+  swarm.world.run_for(1s);
+  for (int i = 0; i < 50; ++i) swarm.put(1, "key", std::to_string(i));
+  swarm.put(2, "key", "came");
+  swarm.world.run_for(1s);
+  swarm.withdraw(2, "key");
+  swarm.put(3, "key", "stays");
+  swarm.world.run_for(1s);
+  reader by;
+  swarm.hosts[4]->spawn(by.run(w));
+  swarm.world.run_for(1s);
+  CHECK((by.said == "add:49 add:stays" || by.said == "add:stays add:49"));
+  w.close();
+  swarm.world.run_for(1s);
+  CHECK(by.ended);
+}
+
+TEST_CASE("watch: behind a NAT, pushes come over the session that the watcher opened") {
+  simulated_swarm swarm(46);
+  for (int i = 0; i < 5; ++i) swarm.add();
+  io::sim::nat& box = swarm.world.add_nat(io::endpoint::v4({192, 0, 2, 1}, 0));
+  swarm.hosts[4]->set_nat(&box);
+  swarm.join_all();
+  watched w(swarm, 4, "key");
+  swarm.world.run_for(1s);
+  for (int i = 0; i < 10; ++i) {
+    swarm.world.run_for(40s);  // the mapping lives for a minute after it was used
+    swarm.put(1, "key", std::to_string(i));
+    swarm.world.run_for(100ms);
+  }
+  CHECK(w.by.said == "add:0 change:1 change:2 change:3 change:4 change:5 change:6 change:7 change:8 change:9");
+}
+
+TEST_CASE("watch: a client watches, and is told") {
+  simulated_swarm swarm(47);
+  for (int i = 0; i < 4; ++i) swarm.add();
+  node_options client;
+  client.mode = peer_mode::client;
+  swarm.add(client);
+  swarm.join_all();
+  watched w(swarm, 4, "key");
+  swarm.world.run_for(1s);
+  swarm.put(1, "key", "one");
+  swarm.world.run_for(50ms);
+  CHECK(w.by.said == "add:one");
+}
+
+TEST_CASE("watch: nothing is lost where much is") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    simulated_swarm swarm(seed);
+    for (int i = 0; i < 6; ++i) swarm.add();
+    swarm.join_all();
+    watched w(swarm, 5, "key");
+    swarm.world.run_for(1s);
+    io::sim::link_policy bad;
+    bad.delay = 10ms;
+    bad.jitter = 50ms;
+    bad.loss = 0.2;
+    bad.duplicate = 0.2;
+    swarm.world.set_link(bad);
+    std::map<peer_id, std::string> truth;
+    for (int i = 0; i < 40; ++i) {
+      std::size_t const by = 1 + static_cast<std::size_t>(i % 4);
+      swarm.put(by, "key", std::to_string(i));
+      truth[swarm.nodes[by]->id()] = std::to_string(i);
+    }
+    io::sim::link_policy good;
+    good.delay = 10ms;
+    swarm.world.set_link(good);
+    swarm.world.run_for(30s);
+    std::map<peer_id, std::string> last;
+    for (watch_event const& e : w.by.seen) last[e.found.value.publisher] = std::string(as_text(e.found.value.value));
+    CHECK(last == truth);
+  }
+}
+
+TEST_CASE("watch: hundreds of publishers arrive in parts, and each once") {
+  simulated_swarm swarm(48);
+  for (int i = 0; i < 3; ++i) swarm.add();
+  swarm.join_all();
+  // Publishers that are not in the swarm: their records are stored as if they had been handed on.
+  std::size_t const many = 300;
+  random_source& random = swarm.hosts[0]->random();
+  for (std::size_t i = 0; i < many; ++i) {
+    auto const publisher = crypto::identity::generate(random);
+    auto what = record::make(publisher, as_bytes("key"), 7, 1h, 0, as_bytes("by " + std::to_string(i)));
+    for (std::size_t at : {0u, 1u}) {
+      auto const put =
+          swarm.nodes[at]->store().put(what, record_store::origin::handed_on, std::nullopt, 1h, swarm.world.now());
+      CHECK_FALSE(put.refused);
+    }
+  }
+  watched w(swarm, 2, "key");
+  swarm.world.run_for(5s);
+  CHECK(w.by.seen.size() == many);
+  std::set<peer_id> publishers;
+  for (watch_event const& e : w.by.seen) publishers.insert(e.found.value.publisher);
+  CHECK(publishers.size() == many);
+}
+
+TEST_CASE("watch: a holder that restarts is watched again at once") {
+  simulated_swarm swarm(49);
+  for (int i = 0; i < 2; ++i) swarm.add();
+  swarm.join_all();
+  watched w(swarm, 1, "key");
+  swarm.world.run_for(1s);
+  swarm.crash(0);
+  swarm.start(0);
+  swarm.world.run_for(15s);  // somebody notices
+  swarm.put(0, "key", "after");
+  swarm.world.run_for(1s);
+  CHECK(w.by.said == "add:after");
+}
+
+TEST_CASE("watch: closing the node ends it, and says so") {
+  simulated_swarm swarm(50);
+  for (int i = 0; i < 2; ++i) swarm.add();
+  swarm.join_all();
+  watched w(swarm, 1, "key");
+  swarm.world.run_for(1s);
+  swarm.hosts[1]->run(swarm.nodes[1]->close());
+  swarm.world.run_for(1s);
+  CHECK(w.by.ended);
+  auto const late = swarm.nodes[1]->watch(as_bytes("key"));
+  REQUIRE_FALSE(late);
+  CHECK(late.error() == errc::closed);
+  auto const again = swarm.hosts[1]->run(w.from.next());
+  REQUIRE_FALSE(again);
+  CHECK(again.error() == errc::closed);
+}
+
+TEST_CASE("watch: alone, a node sees its own records, and says that nobody else is known") {
+  simulated_swarm swarm(51);
+  swarm.add();
+  watched w(swarm, 0, "key");
+  swarm.put(0, "key", "mine");
+  swarm.world.run_for(1s);
+  CHECK(w.by.said == "add:mine");
+  CHECK(w.from.explain() == "watch of key: no peer is known");
+  CHECK_FALSE(w.from.caught_up());
+}

@@ -370,7 +370,7 @@ bool run::views_agree(std::string& why) {
         if (!counted.contains(id)) why += "; it lacks " + id.short_string() + how_known(view.shards[shard], id);
       for (peer_id const& id : counted)
         if (!there.contains(id)) why += "; it counts " + id.short_string() + " too";
-      why += "; its last poll: " + m->directory()->last_poll();
+      why += "; its watch: " + m->directory()->explain();
       return false;
     }
     bool const complete = m->directory()->complete();

@@ -18,8 +18,8 @@ using transport::peer_ref;
 /// publisher, and who reads that. Without networking; `node_watch.ipp` talks to the holders.
 ///
 /// A record lives as long as one holder vouches for it, though its life may have been extended since: a holder that
-/// stops says so. What nobody vouches for any more, because its holders were lost or have moved on, is kept for
-/// `grace`: until then others will have said what they know.
+/// stops says so. What nobody vouches for any more, because its holders were lost, ends when its life as it was told
+/// does, but not within `grace` where no other holder has told what it has yet.
 class watched_key {
  public:
   static constexpr duration grace = std::chrono::seconds(10);
@@ -36,7 +36,7 @@ class watched_key {
     peer_ref peer;
     state now = state::asked;
     bool busy = false;        ///< a job is talking to it
-    bool again = false;       ///< it told of changes behind some that are not known: ask once more
+    bool again = false;       ///< ask once more, soon: changes are missing, or its word is doubted
     std::uint64_t known = 0;  ///< the number of the last change that it told
     bool complete = false;    ///< it has told all that it has
     std::uint64_t round = 0;  ///< of full tellings: what it vouched for in an earlier one only, it has no longer
@@ -87,7 +87,7 @@ class watched_key {
 
   KADORO_DECL void tell_readers(peer_id const& publisher);
   KADORO_DECL void end(std::map<peer_id, entry>::iterator at, time_point now);
-  KADORO_DECL void withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by, duration patience,
+  KADORO_DECL void withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by, bool ended,
                                     time_point now);
 
   std::map<peer_id, entry> entries_;

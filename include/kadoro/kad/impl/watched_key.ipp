@@ -18,7 +18,7 @@ KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, 
   }
   entry& e = at->second;
   bool const first = e.version == 0;
-  if (!first && what.sequence < e.what.sequence) return withdraw_voucher(at, by, grace, now);
+  if (!first && what.sequence < e.what.sequence) return withdraw_voucher(at, by, false, now);
   // Without signature there is no sequence, and the last word counts.
   bool const newer = first || what.sequence > e.what.sequence || (what.sequence == 0 && what.value != e.what.value);
   if (newer) {
@@ -38,27 +38,39 @@ KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, 
 
 KADORO_DECL void watched_key::on_ended(peer_id const& by, peer_id const& publisher, time_point now) {
   auto const at = entries_.find(publisher);
-  if (at != entries_.end()) withdraw_voucher(at, by, duration::zero(), now);
+  if (at != entries_.end()) withdraw_voucher(at, by, true, now);
 }
 
 KADORO_DECL void watched_key::on_told_all(peer_id const& by, std::uint64_t round, time_point now) {
   for (auto at = entries_.begin(); at != entries_.end();) {
     auto const here = at++;
     auto const word = here->second.vouchers.find(by);
-    if (word != here->second.vouchers.end() && word->second != round) withdraw_voucher(here, by, duration::zero(), now);
+    if (word != here->second.vouchers.end() && word->second != round) withdraw_voucher(here, by, true, now);
   }
 }
 
 KADORO_DECL void watched_key::on_holder_lost(peer_id const& by, time_point now) {
-  for (auto at = entries_.begin(); at != entries_.end();) withdraw_voucher(at++, by, grace, now);
+  for (auto at = entries_.begin(); at != entries_.end();) withdraw_voucher(at++, by, false, now);
 }
 
-/// `patience` is how long the record is kept if nobody else vouches for it.
-KADORO_DECL void watched_key::withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by,
-                                               duration patience, time_point now) {
+/// `ended`: it has the record no longer. Then those who still vouch for it are asked, since they may be dead.
+KADORO_DECL void watched_key::withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by, bool ended,
+                                               time_point now) {
   entry& e = at->second;
-  if (e.vouchers.erase(by) == 0 || !e.live || !e.vouchers.empty()) return;
-  e.expires = patience == duration::zero() ? now : std::max(e.expires, now + patience);
+  if (e.vouchers.erase(by) == 0 || !e.live) return;
+  if (!e.vouchers.empty()) {
+    for (auto const& [voucher, round] : e.vouchers) {
+      auto const h = holders.find(voucher);
+      if (ended && h != holders.end()) h->second.again = true;
+    }
+    return;
+  }
+  bool const others_know =
+      std::any_of(holders.begin(), holders.end(), [&by](auto const& h) { return h.second.complete && h.first != by; });
+  if (ended)
+    e.expires = now;
+  else if (!others_know)
+    e.expires = std::max(e.expires, now + grace);
   if (e.expires <= now) return end(at, now);
   unsure_.insert(at->first);
 }
