@@ -63,6 +63,7 @@
 #include "kadoro/kad/get_result.hpp"
 #include "kadoro/kad/key.hpp"
 #include "kadoro/kad/lookup.hpp"
+#include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/put_receipt.hpp"

@@ -42,6 +42,7 @@
 #include "kadoro/kad/impl/get_result.ipp"
 #include "kadoro/kad/impl/key.ipp"
 #include "kadoro/kad/impl/lookup.ipp"
+#include "kadoro/kad/impl/membership.ipp"
 #include "kadoro/kad/impl/node.ipp"
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_get.ipp"

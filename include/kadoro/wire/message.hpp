@@ -24,7 +24,8 @@ enum class message_type : std::uint32_t {
   renew = 64,      ///< extend the life of (key, sequence) of the sender's own record: no value, no signature
   replicate = 65,  ///< a holder hands a record on, with what remains of its life
   watch = 66,      ///< tell me what changes under this key from now on; answered with what has changed since `sequence`
-  push = 67        ///< a holder tells a watcher what has changed
+  push = 67,       ///< a holder tells a watcher what has changed
+  view = 68        ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
 };
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };

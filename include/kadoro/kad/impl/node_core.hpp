@@ -9,6 +9,7 @@
 #include "kadoro/coro/scope.hpp"
 #include "kadoro/kad/impl/watched_key.hpp"
 #include "kadoro/kad/lookup.hpp"
+#include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/sequencer.hpp"
 #include "kadoro/kad/watcher_table.hpp"
@@ -59,6 +60,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   verified_cache verified_;
   record_store store_;
   watcher_table watchers_;
+  membership members_;
   std::vector<peer_ref> seeds_;
   std::vector<node_observer*> observers_;
 
@@ -114,6 +116,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                                     duration remaining, peer_ref to);
   KADORO_DECL void note_foreign_copy(record const& what);
   KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
+  KADORO_DECL static coro::task<void> confirm_replicas(node_core& core, record const& what, lookup& seek);
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
@@ -157,6 +160,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void probe(time_point now);
   KADORO_DECL void look_around(time_point now);
   KADORO_DECL void look_soon();
+  KADORO_DECL void tell_views();
+  KADORO_DECL void tell_views_soon();
+  KADORO_DECL static coro::task<void> view_job(node_core& core, peer_ref to);
   KADORO_DECL void remember_dead(peer_ref const& who);
   KADORO_DECL void check_dead(time_point now);
   KADORO_DECL void news_of(peer_ref const& who);
@@ -220,6 +226,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   duration look_interval_{};
   time_point last_tick_{};
   alarm<&node_core::tick> tick_{*this};
+  alarm<&node_core::tell_views> views_{*this};
   alarm<&node_core::verify_idle> verify_{*this};
   coro::scope jobs_;
 };

@@ -11,6 +11,7 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
       options_(options),
       table_(id_, options.table),
       store_(options.store, verified_),
+      members_(id_, options.mode == peer_mode::server),
       jobs_(context) {
   store_.set_listener(
       [this](bytes_view key, peer_id const& publisher, bool ended) { on_store_change(key, publisher, ended); });
@@ -56,6 +57,7 @@ KADORO_DECL coro::task<void> node_core::close() {
     closed_ = true;
     context_.disarm(tick_);
     context_.disarm(verify_);
+    context_.disarm(views_);
     for (auto const& [key, of] : watching_) of->close_readers();
     jobs_.request_cancel();
     co_await transport_->close();

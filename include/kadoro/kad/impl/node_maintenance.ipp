@@ -39,7 +39,12 @@ KADORO_DECL void node_core::look_around(time_point now) {
   if (now - last_tick_ > asleep) look_soon();
   last_tick_ = now;
   if (!settled_ || now < next_look_) return;
-  start_settling();
+  if (members_.complete()) {
+    for (peer_ref const& who : members_.all()) members_.told(who->id(), 0);  // and hear what they know
+    tell_views();
+  } else {
+    start_settling();
+  }
   look_interval_ = std::min(2 * look_interval_, longest);
   // Not all nodes at once, though they started together.
   auto const spread = static_cast<std::uint64_t>(look_interval_.count() / 4);
@@ -50,6 +55,30 @@ KADORO_DECL void node_core::look_soon() {
   static constexpr duration shortest = std::chrono::seconds(2);
   look_interval_ = shortest;
   next_look_ = std::min(next_look_, context_.now() + shortest);
+}
+
+/// Members come in crowds: what is known of them is told once it has been the same for a moment.
+KADORO_DECL void node_core::tell_views_soon() {
+  static constexpr duration for_each_member = std::chrono::milliseconds(5);
+  if (closed_ || views_.armed() || members_.view() == 0) return;
+  context_.arm(views_, context_.now() + for_each_member * static_cast<int>(members_.size()));
+}
+
+KADORO_DECL void node_core::tell_views() {
+  if (closed_) return;
+  for (peer_ref const& who : members_.untold()) {
+    members_.told(who->id(), members_.view());
+    jobs_.spawn(view_job(*this, who));
+  }
+}
+
+KADORO_DECL coro::task<void> node_core::view_job(node_core& core, peer_ref to) {
+  transport::message request;
+  request.type = transport::message_type::view;
+  request.sequence = core.members_.view();
+  auto const answer = co_await core.transport_->request(to, request);
+  bool const said = answer && !answer->refusal;
+  if (core.members_.heard(to->id(), said ? answer->sequence : 0)) core.look_soon();
 }
 
 /// Others go on suggesting a peer that they have not missed yet. Holding on to it keeps what we know: it is not asked,
@@ -316,9 +345,15 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   trace steps("renew", key, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
               core.options_.replicas, steps);
-  seek.start_from(core.k(), core.seeds_);
   silent_visitor nothing;
-  co_await seek_all(core, seek, nothing);
+  std::vector<peer_ref> set;
+  if (core.members_.complete()) {
+    set = core.members_.closest(kad::key::of(key), core.options_.replicas);
+  } else {
+    seek.start_from(core.k(), core.seeds_);
+    co_await seek_all(core, seek, nothing);
+    set = core.replica_set(seek);
+  }
 
   at = core.publications_.find(key);
   if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;  // withdrawn, or replaced
@@ -328,7 +363,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   coro::scope stores(core.context_, environment.cancel());
   stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
   std::set<peer_id> kept;
-  for (peer_ref const& p : core.replica_set(seek)) {
+  for (peer_ref const& p : set) {
     if (at->second.holders.contains(p->id()))
       kept.insert(p->id());
     else

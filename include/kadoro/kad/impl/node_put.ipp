@@ -167,10 +167,16 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   silent_visitor nothing;
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
               state->steps);
-  seek.start_from(core.k(), core.seeds_);
-  co_await seek_all(core, seek, nothing);
-
-  std::vector<peer_ref> const set = core.replica_set(seek);
+  // Who knows everybody need not look for the closest first. A lookup behind it confirms that.
+  std::vector<peer_ref> set;
+  bool const at_once = core.members_.complete();
+  if (at_once) {
+    set = core.members_.closest(key::of(what.key), core.options_.replicas);
+  } else {
+    seek.start_from(core.k(), core.seeds_);
+    co_await seek_all(core, seek, nothing);
+    set = core.replica_set(seek);
+  }
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();
@@ -237,6 +243,24 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
+  if (at_once) co_await confirm_replicas(core, what, seek);
+}
+
+/// Looks for the closest after a put that took them for known. Whoever was not, gets the record too.
+KADORO_DECL coro::task<void> node_core::confirm_replicas(node_core& core, record const& what, lookup& seek) {
+  silent_visitor nothing;
+  seek.start_from(core.k(), core.seeds_);
+  co_await seek_all(core, seek, nothing);
+  coro::environment const environment = co_await coro::this_environment();
+  coro::scope stores(core.context_, environment.cancel());
+  stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
+  std::uint64_t newer = 0;
+  auto const at = core.publications_.find(what.key);
+  bool const current = at != core.publications_.end() && at->second.what.sequence == what.sequence;
+  if (current)
+    for (peer_ref const& p : core.replica_set(seek))
+      if (!at->second.holders.contains(p->id())) stores.spawn(place_at(core, what, p, newer));
+  co_await stores.join();
 }
 
 /// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.
@@ -244,7 +268,12 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
                                                       std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
                                                       bool last_round) {
   peer_ref const to = core.book_.intern(state->replicas[index].peer);
+  std::size_t const step = state->steps.asked(to->id(), {}, core.context_.now());
   store_answer answer = co_await store_at(core, what, to, false);
+  if (answer.now == replica::state::stored)
+    state->steps.answered(step, "stored", core.context_.now());
+  else
+    state->steps.failed(step, answer.why);
   if (answer.newer >= what.sequence && !last_round) {
     newer = std::max(newer, answer.newer);
     co_return;

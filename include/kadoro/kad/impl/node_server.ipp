@@ -32,6 +32,11 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       break;
     case message_type::watch: answer_watch(from, request, answer); break;
     case message_type::push: take_push(from, request, answer); break;
+    case message_type::view:
+      if (members_.heard(from->id(), request.sequence)) look_soon();
+      answer.sequence = members_.view();
+      members_.told(from->id(), answer.sequence);
+      break;
     default: answer.refusal = errc::refused_unsupported;
   }
   return reply::send;
@@ -133,6 +138,7 @@ KADORO_DECL void node_core::verify_idle() {
 KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
   if (closed_) return;
   if (who->mode == peer_mode::server) {
+    if (members_.add(who)) tell_views_soon();
     switch (table_.insert(who, context_.now())) {
       case insert_result::added:
         probe_interval_ = duration::zero();  // news: look again soon
@@ -147,6 +153,7 @@ KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
     }
   } else {
     table_.remove(who);
+    if (members_.remove(who->id())) tell_views_soon();
   }
   review_watches(who);
   for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_confirmed(who);
@@ -161,6 +168,7 @@ KADORO_DECL void node_core::on_peer_lost(peer_ref const& who, error const& why) 
   else
     table_.on_failed(who);
   watchers_.drop_all(who->id());
+  if (members_.remove(who->id())) tell_views_soon();
   review_watches(who);
   for (node_observer* observer : std::vector<node_observer*>(observers_)) observer->on_peer_lost(who, why);
 }

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/kad/membership.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+namespace detail {
+
+inline std::uint64_t share_of_view(crypto::digest const& hash) noexcept { return load_be<std::uint64_t>(hash.data()); }
+
+}  // namespace detail
+
+KADORO_DECL membership::membership(peer_id const& self, bool server) : server_(server) {
+  if (server) digest_ = detail::share_of_view(crypto::sha256(self.bytes()));
+}
+
+KADORO_DECL bool membership::add(peer_ref const& who) {
+  if (members_.contains(who->id())) return false;
+  if (members_.size() == max_members) {
+    overflow_ = true;
+    return false;
+  }
+  members_[who->id()].who = who;
+  digest_ ^= detail::share_of_view(who->hash());
+  return true;
+}
+
+KADORO_DECL bool membership::remove(peer_id const& who) {
+  auto const at = members_.find(who);
+  if (at == members_.end()) return false;
+  digest_ ^= detail::share_of_view(at->second.who->hash());
+  members_.erase(at);
+  if (members_.size() < max_members / 2) overflow_ = false;  // those that found no room will be met again
+  return true;
+}
+
+KADORO_DECL std::uint64_t membership::view() const noexcept { return server_ && !overflow_ ? digest_ | 1 : 0; }
+
+KADORO_DECL bool membership::heard(peer_id const& who, std::uint64_t view) {
+  auto const at = members_.find(who);
+  if (at == members_.end() || at->second.heard == view) return false;
+  at->second.heard = view;
+  return view != this->view();
+}
+
+KADORO_DECL void membership::told(peer_id const& who, std::uint64_t view) {
+  auto const at = members_.find(who);
+  if (at != members_.end()) at->second.told = view;
+}
+
+KADORO_DECL std::vector<peer_ref> membership::untold() const {
+  std::vector<peer_ref> out;
+  if (view() == 0) return out;
+  for (auto const& [id, m] : members_)
+    if (m.told != view()) out.push_back(m.who);
+  return out;
+}
+
+KADORO_DECL std::vector<peer_ref> membership::all() const {
+  std::vector<peer_ref> out;
+  for (auto const& [id, m] : members_) out.push_back(m.who);
+  return out;
+}
+
+KADORO_DECL bool membership::complete() const noexcept {
+  std::uint64_t const ours = view();
+  return ours != 0 && !members_.empty() &&
+         std::all_of(members_.begin(), members_.end(), [ours](auto const& m) { return m.second.heard == ours; });
+}
+
+KADORO_DECL std::vector<peer_ref> membership::closest(key const& where, std::size_t n) const {
+  std::vector<peer_ref> out = all();
+  std::sort(out.begin(), out.end(),
+            [&where](peer_ref const& a, peer_ref const& b) { return where.closer(key(a->hash()), key(b->hash())); });
+  if (out.size() > n) out.resize(n);
+  return out;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "kadoro/kad/key.hpp"
+#include "kadoro/transport/peer.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+using transport::peer_id;
+using transport::peer_ref;
+
+/// All servers of a small swarm, beside the routing table, and whether everybody knows the same ones.
+///
+/// A node's view is a digest over the ids of the servers that it knows and of its own. Members tell each other their
+/// views when these change. A node whose view everybody else has told too knows the swarm completely: there is no
+/// server that one of its members knows and it does not. Two that cannot reach each other have views of their own, and
+/// so nobody's is complete. Beyond `max_members` a node has no view at all; then lookups find the way.
+///
+/// Bookkeeping only: `node_core` does the telling.
+class membership {
+ public:
+  static constexpr std::size_t max_members = 80;  ///< a few k
+
+  /// `self` counts in the view of a server; a client has none, and is never complete.
+  KADORO_DECL membership(peer_id const& self, bool server);
+
+  /// A server that has answered. False if it is known.
+  KADORO_DECL bool add(peer_ref const& who);
+  /// It was lost, has left, or is no server any more. False if it was not known.
+  KADORO_DECL bool remove(peer_id const& who);
+
+  /// The digest of what this node knows; 0: it has no view.
+  KADORO_DECL std::uint64_t view() const noexcept;
+  /// `who` has told its view. True if that is another one than before, and not ours.
+  KADORO_DECL bool heard(peer_id const& who, std::uint64_t view);
+  /// `who` was told our view, or is being told.
+  KADORO_DECL void told(peer_id const& who, std::uint64_t view);
+  /// Members that were not told our view.
+  KADORO_DECL std::vector<peer_ref> untold() const;
+  /// All members.
+  KADORO_DECL std::vector<peer_ref> all() const;
+
+  /// Everybody has told the view that this node has.
+  KADORO_DECL bool complete() const noexcept;
+
+  /// The `n` members closest to `where`.
+  KADORO_DECL std::vector<peer_ref> closest(key const& where, std::size_t n) const;
+
+  std::size_t size() const noexcept { return members_.size(); }
+
+ private:
+  struct member {
+    peer_ref who;
+    std::uint64_t heard = 0;  ///< its view; 0: not told yet
+    std::uint64_t told = 0;   ///< our view as it was told last
+  };
+
+  bool server_;
+  bool overflow_ = false;
+  std::uint64_t digest_ = 0;
+  std::map<peer_id, member> members_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/membership.ipp"
+#endif
