@@ -36,6 +36,7 @@ class transport {
  public:
   /// Feature bits of a handshake.
   static constexpr std::uint32_t feature_signed_records = 1;  ///< signed records, renew, replicate
+  static constexpr std::uint32_t feature_fragments = 2;       ///< messages in fragments, up to 64 of them
 
   virtual ~transport() = default;
 

@@ -283,6 +283,10 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     auto const answer = co_await core.transport_->request(to, request);
     if (!foreign && attempt == 1 && is_foreign(*to)) core.note_foreign_copy(what);  // which only its handshake said
     if (!answer) {
+      if (answer.error() == errc::too_large) {  // for what that peer speaks
+        said.now = replica::state::refused;
+        said.refusal = errc::refused_too_large;
+      }
       said.why = answer.error().message();
       break;
     }
