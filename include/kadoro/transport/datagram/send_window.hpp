@@ -8,8 +8,8 @@
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 /// How many fragments may be on their way to one peer at once. The word of what has arrived is the clock: it starts
-/// small, doubles with each round trip until something is lost, is halved then, and grows by one a round trip after
-/// (the slow start and congestion avoidance of RFC 5681, in packets).
+/// small, doubles with each round trip until something is lost, loses three tenths then, and grows by one a round trip
+/// after (the slow start and congestion avoidance of RFC 5681 with the factor of RFC 9438, in packets).
 class send_window {
  public:
   static constexpr std::size_t initial = 10;
@@ -42,7 +42,7 @@ class send_window {
   void on_loss(time_point now, duration round_trip) noexcept {
     if (now < quiet_until_) return;
     quiet_until_ = now + round_trip;
-    threshold_ = size_ = std::max(size_ / 2, least);
+    threshold_ = size_ = std::max(size_ * 7 / 10, least);
     credit_ = 0;
   }
 

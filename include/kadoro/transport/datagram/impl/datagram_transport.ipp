@@ -283,7 +283,9 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   payload[4] = static_cast<std::uint8_t>(options_.mode);
   std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
   std::size_t const room = payload.size() - first_flight_prefix_bytes;
-  bool const rides = carried != nullptr && carried->read_only && frame_header_bytes + carried->encoded.size() <= room;
+  // One whose answer has begun to come over a session stays there: what fits into a handshake would cut it short.
+  bool const rides = carried != nullptr && carried->read_only && carried->progress == carried->begun &&
+                     frame_header_bytes + carried->encoded.size() <= room;
   if (rides) {
     frame f;
     f.kind = frame_kind::request;
