@@ -24,14 +24,16 @@ bytes some_bytes(std::size_t size, std::uint64_t seed = 1) {
 
 /// The bytes that went over the wire, both ways, lost ones included.
 struct meter {
+  io::sim::world& world;
   std::uint64_t total = 0;
 
-  explicit meter(io::sim::world& world) {
+  explicit meter(io::sim::world& of) : world(of) {
     world.set_filter([this](io::endpoint const&, io::endpoint const&, bytes& data) {
       total += data.size();
       return true;
     });
   }
+  ~meter() { world.set_filter({}); }
 };
 
 /// Two peers; the second keeps what it is given and gives it back.
@@ -241,7 +243,7 @@ TEST_CASE("fragments: a path that takes only small packets fails a large message
 
 TEST_CASE("fragments: a peer without the feature") {
   datagram::options old;
-  old.features = transport::transport::feature_signed_records;
+  old.features = kadoro::transport::transport::feature_signed_records;
   SUBCASE("is not sent a large request, and the error names both sizes") {
     pair_of_peers w(7, lossy(0), {}, old);
     for (int i = 0; i < 2; ++i) {  // with a dial, and with a session
