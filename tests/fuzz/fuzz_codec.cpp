@@ -28,8 +28,12 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   }
   while (store.verify_some(8)) {
   }
-  bytes out(1200);
-  auto const encoded = transport::datagram::encode_answer(*answer, out);
-  if (encoded && *encoded > out.size()) __builtin_trap();
+  for (auto const large : {transport::datagram::oversized::ask_again, transport::datagram::oversized::pass_over}) {
+    auto const page = transport::datagram::cut_answer(*answer, 1200, large);
+    std::size_t const bytes_of_page = wire::encoded_size(page.what);
+    if (bytes_of_page > page.bytes_at_most) __builtin_trap();
+    std::size_t const shown = page.what.records.size() + page.passed_over;
+    if (shown < answer->records.size() && page.what.records_cursor == 0) __builtin_trap();
+  }
   return 0;
 }

@@ -313,10 +313,10 @@ TEST_CASE("node: a full store refuses, and keeps what it has acknowledged") {
 TEST_CASE("node: what does not fit or makes no sense is refused before anything is sent") {
   simulated_swarm swarm(15);
   swarm.add();
-  auto const large = swarm.hosts[0]->run(swarm.nodes[0]->put(as_bytes("key"), bytes(2000, 1)));
+  auto const large = swarm.hosts[0]->run(swarm.nodes[0]->put(as_bytes("key"), bytes(65537, 1)));
   REQUIRE_FALSE(large.has_value());
   CHECK(large.error() == condition::over_limit);
-  CHECK(large.error().message().find("key, 2000 bytes of value") != std::string::npos);
+  CHECK(large.error().message().find("key, 65537 bytes of value") != std::string::npos);
   auto const nameless = swarm.hosts[0]->run(swarm.nodes[0]->put(as_bytes(""), as_bytes("v")));
   CHECK_FALSE(nameless.has_value());
   node_options wrong;
@@ -332,12 +332,9 @@ TEST_CASE("node: the largest value that a put takes can be read back and handed 
   swarm.join_all();
   for (std::size_t const key_bytes : {1u, 13u, 14u, 30u, 127u, 128u, 255u}) {
     std::string const name(key_bytes, 'k');
-    std::size_t fits = 0;
-    for (std::size_t size = 1000; size > 500 && fits == 0; --size) {
-      auto const receipt = swarm.hosts[1]->run(swarm.nodes[1]->put(as_bytes(name), bytes(size, 7), lasting(10s)));
-      if (receipt) fits = size;
-    }
-    REQUIRE(fits > 0);
+    std::size_t const fits = record::max_value_bytes;
+    auto const receipt = swarm.hosts[1]->run(swarm.nodes[1]->put(as_bytes(name), bytes(fits, 7), lasting(10s)));
+    REQUIRE(receipt.has_value());
     auto const got = swarm.get(2, name, from_majority());
     REQUIRE(got.records().size() == 1);
     CHECK(got.records()[0].value.value.size() == fits);
@@ -345,7 +342,7 @@ TEST_CASE("node: the largest value that a put takes can be read back and handed 
     handed_on.type = wire::message_type::replicate;
     handed_on.key = as_bytes(name);
     handed_on.record = to_wire(got.records()[0].value, ~0u, false);
-    CHECK(wire::encoded_size(handed_on) <= 1080);
+    CHECK(wire::encoded_size(handed_on) <= transport::datagram::max_large_message_bytes);
   }
 }
 

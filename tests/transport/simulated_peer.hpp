@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ struct simulated_peer final : kadoro::transport::handler {
                             answer.contacts.begin() + static_cast<std::ptrdiff_t>(answer.contacts_cursor));
     }
     if (refusing) answer.refusal = *refusing;
+    if (on_serve) on_serve(request, answer);
     return reply::send;
   }
   void on_peer_confirmed(kadoro::transport::peer_ref const& who) override { confirmed.push_back(who->id()); }
@@ -75,6 +77,7 @@ struct simulated_peer final : kadoro::transport::handler {
   std::vector<kadoro::transport::peer_ref> contacts;
   kadoro::transport::peer_id last_from;
   std::optional<kadoro::errc> refusing;
+  std::function<void(message const& request, message& answer)> on_serve;
   bool silent = false;
 };
 

@@ -55,3 +55,67 @@ TEST_CASE("datagram over sockets: listening anywhere, it names addresses that ca
   context.run((*a)->close());
   context.run((*b)->close());
 }
+
+namespace {
+
+/// Keeps the last value that was put, and gives it to whoever asks.
+class keeper final : public handler {
+ public:
+  bytes kept;
+  bytes const publisher = bytes(38, 7);
+
+ private:
+  reply on_request(peer_ref const&, message const& request, message& answer) override {
+    if (request.record) kept = to_bytes(request.record->value);
+    if (request.type == message_type::get_value) {
+      wire::record r;
+      r.value = kept;
+      r.publisher = publisher;
+      answer.records.push_back(r);
+    }
+    return reply::send;
+  }
+  void on_peer_confirmed(peer_ref const&) override {}
+  void on_peer_lost(peer_ref const&, error const&) override {}
+};
+
+}  // namespace
+
+TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
+  io::asio::context context;
+  peer_book book_a;
+  peer_book book_b;
+  keeper handler;
+  datagram::options how;
+  how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
+  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
+  crypto::identity const of_b = crypto::identity::generate(context.random());
+  auto const b = datagram::datagram_transport::open(context, book_b, of_b, how);
+  REQUIRE(a.has_value());
+  REQUIRE(b.has_value());
+  (*b)->set_handler(&handler);
+  peer_ref const to_b = book_a.intern(peer_id::of_ed25519(of_b.public_key()));
+  to_b->add_address(multiaddr::datagram((*b)->local(), std::nullopt), false);
+  chacha20_random random(1);
+  for (int i = 0; i < 20; ++i) {
+    bytes value(65536);
+    random.fill(value);
+    message put;
+    put.type = message_type::put_value;
+    put.key = as_bytes("key");
+    put.record.emplace();
+    put.record->value = value;
+    auto const stored = context.run((*a)->request(to_b, put));
+    REQUIRE(stored.has_value());
+    CHECK(handler.kept == value);
+    message get;
+    get.type = message_type::get_value;
+    get.key = as_bytes("key");
+    auto const found = context.run((*a)->request(to_b, get));
+    REQUIRE(found.has_value());
+    REQUIRE(found->records.size() == 1);
+    CHECK(equal(found->records[0].value, value));
+  }
+  context.run((*a)->close());
+  context.run((*b)->close());
+}

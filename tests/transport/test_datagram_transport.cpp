@@ -345,10 +345,12 @@ TEST_CASE("datagram: a request that does not fit is refused with both sizes") {
   io::sim::world world(12);
   simulated_peer a(world.add_host(address_of(1)));
   simulated_peer b(world.add_host(address_of(2)));
-  auto const answer = a.ask(a.knows(b), message_type::put_value, std::string(2000, 'x'));
+  std::string const key(datagram::max_large_message_bytes, 'x');
+  auto const answer = a.ask(a.knows(b), message_type::put_value, key);
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error() == condition::over_limit);
-  CHECK(answer.error().message().find("1080") != std::string::npos);
+  CHECK(answer.error().message().find(std::to_string(datagram::max_large_message_bytes)) != std::string::npos);
+  CHECK(b.served.empty());
   a.close();
   b.close();
 }
@@ -555,9 +557,9 @@ TEST_CASE("datagram: pages go on past a full one and past publishers that share 
   answer.type = message_type::get_value;
   bytes const value(600, 1);
   bytes const signature(64, 2);
-  for (int i = 0; i < 4; ++i) {  // three that share the last four bytes, then one behind them
+  for (int i = 0; i < 4; ++i) {  // three that share the last eight bytes, then one behind them
     bytes id(38, static_cast<std::uint8_t>(i));
-    for (std::size_t b = 34; b < 38; ++b) id[b] = i < 3 ? 5 : 9;
+    for (std::size_t b = 30; b < 38; ++b) id[b] = i < 3 ? 5 : 9;
     ids.push_back(id);
   }
   for (bytes const& id : ids) {
@@ -568,16 +570,14 @@ TEST_CASE("datagram: pages go on past a full one and past publishers that share 
     r.signature = signature;
     answer.records.push_back(r);
   }
-  std::uint32_t cursor = 0;
+  std::uint64_t cursor = 0;
   bool last_seen = false;
   for (int page = 0; page < 5; ++page) {
     message one = answer;
     one.records_cursor = cursor;
     std::erase_if(one.records, [cursor](wire::record const& r) { return cursor_of(r.publisher) < cursor; });
-    bytes out(datagram::max_message_bytes);
-    auto const size = datagram::encode_answer(one, out);
-    REQUIRE(size.has_value());
-    auto const read = wire::decode(bytes_view(out).first(*size)).value();
+    auto const read =
+        datagram::cut_answer(one, datagram::max_handshake_message_bytes, datagram::oversized::pass_over).what;
     for (wire::record const& r : read.records) last_seen = last_seen || equal(r.publisher, ids[3]);
     if (read.records_cursor == 0) break;
     CHECK(read.records_cursor > cursor);
@@ -597,10 +597,32 @@ TEST_CASE("datagram: pages go on past a full one and past publishers that share 
   auto const who = book.intern(peer_id::of_ed25519(key));
   who->add_address(multiaddr::datagram(address_of(9), std::nullopt), true);
   full.contacts.push_back(who);
-  bytes out(datagram::max_message_bytes);
-  auto const size = datagram::encode_answer(full, out);
-  REQUIRE(size.has_value());
-  auto const read = wire::decode(bytes_view(out).first(*size)).value();
+  auto const read =
+      datagram::cut_answer(full, datagram::max_handshake_message_bytes, datagram::oversized::pass_over).what;
   CHECK(read.records.size() == 1);
   if (read.closer.empty()) CHECK(read.contacts_cursor == 1);
+}
+
+TEST_CASE("datagram: a record that is too large for an answer is asked for again where more fits, else passed over") {
+  message answer;
+  answer.type = message_type::get_value;
+  bytes const large(5000, 1);
+  bytes const small(10, 1);
+  bytes const ids[] = {bytes(38, 1), bytes(38, 2)};
+  for (int i = 0; i < 2; ++i) {
+    wire::record r;
+    r.value = i == 0 ? large : small;
+    r.publisher = ids[i];
+    answer.records.push_back(r);
+  }
+  std::size_t const room = datagram::max_handshake_message_bytes;
+  auto const again = datagram::cut_answer(answer, room, datagram::oversized::ask_again);
+  CHECK(again.what.records.empty());
+  CHECK(again.what.records_cursor == cursor_of(ids[0]));
+  CHECK(again.passed_over == 0);
+  auto const over = datagram::cut_answer(answer, room, datagram::oversized::pass_over);
+  REQUIRE(over.what.records.size() == 1);
+  CHECK(equal(over.what.records[0].publisher, ids[1]));
+  CHECK(over.what.records_cursor == 0);
+  CHECK(over.passed_over == 1);
 }

@@ -24,7 +24,7 @@ class lookup {
  public:
   static constexpr std::size_t alpha = 4;
   static constexpr std::size_t max_candidates = 256;
-  static constexpr std::size_t max_pages = 64;        ///< of one peer's answer
+  static constexpr std::size_t max_pages = 1024;      ///< of one peer's answer
   static constexpr std::size_t max_suggestions = 40;  ///< contacts taken from one peer
   static constexpr std::size_t max_per_range = 10;  ///< candidates of one address range; private ranges are not limited
 

@@ -48,7 +48,7 @@ struct record {
   static constexpr std::uint32_t flag_tombstone = 1;  ///< withdraws what came before; has no value
 
   static constexpr std::size_t max_key_bytes = 255;
-  static constexpr std::size_t max_value_bytes = 64 * 1024;  ///< the transport's limit is lower
+  static constexpr std::size_t max_value_bytes = 64 * 1024;
   static constexpr duration min_lifetime = std::chrono::milliseconds(1);
   static constexpr duration max_lifetime = std::chrono::hours(48);
 

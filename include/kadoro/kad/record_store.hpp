@@ -18,7 +18,7 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// How much a node keeps for others. A range is a range of addresses that one owner usually holds.
 struct store_limits {
   std::size_t max_records = 65536;
-  std::size_t max_bytes = std::size_t{64} << 20;  ///< of keys and values
+  std::size_t max_bytes = std::size_t{256} << 20;  ///< of keys and values: 4,000 of the largest
   std::size_t max_records_per_publisher = max_records / 4;
   std::size_t max_bytes_per_publisher = max_bytes / 4;
   std::size_t max_records_per_range = max_records / 4;
@@ -167,7 +167,7 @@ class record_store {
   struct slot_name {
     kadoro::bytes key;
     bool relayed = false;
-    std::uint32_t cursor = 0;
+    std::uint64_t cursor = 0;
     peer_id owner;  ///< the publisher, or that sender: whose share it counts against
   };
   struct slot_view {
@@ -177,7 +177,7 @@ class record_store {
 
     bytes_view key;
     bool relayed;
-    std::uint32_t cursor;
+    std::uint64_t cursor;
     bytes_view owner;
   };
   struct by_name {

@@ -31,7 +31,7 @@ struct message {
   std::vector<wire::record> records;
   std::vector<peer_ref> contacts;     ///< the transport sends what fits, and only confirmed addresses
   std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
-  std::uint32_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
+  std::uint64_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
   std::uint64_t since = 0;  ///< of a push, and of the answer to a watch: see `wire::message`
@@ -39,10 +39,10 @@ struct message {
   std::shared_ptr<bytes const> storage;
 };
 
-/// The position of a publisher in a list of records: pages are read in this order, so that a publisher that comes or
-/// goes between two pages hides no other one.
-inline std::uint32_t cursor_of(bytes_view publisher) noexcept {
-  return publisher.size() < 4 ? 0 : load_be<std::uint32_t>(publisher.data() + publisher.size() - 4);
+/// The position of a publisher in a list of records, never 0: pages are read in this order, so that a publisher that
+/// comes or goes between two pages hides no other one. 63 bits of its key: nobody finds a key that shares a victim's.
+inline std::uint64_t cursor_of(bytes_view publisher) noexcept {
+  return 1 + (publisher.size() < 8 ? 0 : load_be<std::uint64_t>(publisher.data() + publisher.size() - 8) >> 1);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::transport

@@ -36,6 +36,7 @@ class transport {
  public:
   /// Feature bits of a handshake.
   static constexpr std::uint32_t feature_signed_records = 1;  ///< signed records, renew, replicate
+  static constexpr std::uint32_t feature_fragments = 2;       ///< messages in fragments, up to 64 of them
   static constexpr std::uint32_t feature_watch = 4;           ///< watch and push
 
   virtual ~transport() = default;
@@ -45,10 +46,11 @@ class transport {
   /// does no harm.
   ///
   /// Errors: `no_answer` (a whole schedule unanswered; the detail names the addresses tried, and both causes),
-  /// `unreachable` (no address), `wrong_identity`, `too_large` (more than one message holds), `queue_full`,
-  /// `cancelled`, `closed`. A refusal is an answer; so is `refused_unsupported` for what the peer's protocol has no
-  /// words for, which is not even sent. A request that the protocol does not answer completes when it has arrived. Any
-  /// number may run at once. `what` and the bytes that it views must outlive the operation. Cancellation stops sending.
+  /// `unreachable` (no address), `wrong_identity`, `too_large` (more than one message holds, or than the peer takes),
+  /// `queue_full`, `cancelled`, `closed`. A refusal is an answer; so is `refused_unsupported` for what the peer's
+  /// protocol has no words for, which is not even sent. A request that the protocol does not answer completes when it
+  /// has arrived. Any number may run at once. `what` and the bytes that it views must outlive the operation.
+  /// Cancellation stops sending.
   virtual coro::task<result<message>> request(peer_ref to, message const& what) = 0;
 
   /// Serves what comes in from now on; null stops that. Must outlive the transport, or a call with null.

@@ -68,7 +68,7 @@ struct message {
   std::vector<peer> providers;                  ///< field 9
   std::vector<wire::record> records;            ///< field 1010: all publishers of the key
   std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
-  std::uint32_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
+  std::uint64_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
   std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
   std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
   std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all

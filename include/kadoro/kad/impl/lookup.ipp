@@ -192,11 +192,13 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
     if (c.now == state::asked && c.peer->rtt.known())  // each page is a request of its own
       l.scheduler_.arm(c, l.scheduler_.now() + c.peer->rtt.timeout());
     if (sees.on_answer(c, *answer)) l.enough_ = true;
-    bool const more_records = answer->records_cursor > request.records_cursor;
+    // The same place again: what is there did not fit into the answer of a handshake. The session takes it.
+    bool const more_records = l.type_ == transport::message_type::get_value && answer->records_cursor != 0 &&
+                              answer->records_cursor >= request.records_cursor;
     bool const more_contacts =
         !l.enough_ && contacts < max_suggestions && answer->contacts_cursor > request.contacts_cursor;
     if (!more_records && !more_contacts) break;
-    request.records_cursor = more_records ? answer->records_cursor : ~std::uint32_t{0};
+    request.records_cursor = more_records ? answer->records_cursor : ~std::uint64_t{0};
     request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
   }
   l.scheduler_.disarm(c);

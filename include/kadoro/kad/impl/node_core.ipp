@@ -58,6 +58,7 @@ KADORO_DECL coro::task<void> node_core::close() {
     context_.disarm(tick_);
     context_.disarm(verify_);
     context_.disarm(views_);
+    context_.disarm(push_);
     for (auto const& [key, of] : watching_) of->close_readers();
     jobs_.request_cancel();
     co_await transport_->close();

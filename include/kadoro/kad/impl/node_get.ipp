@@ -58,7 +58,7 @@ class node_core::get_collector final : public lookup::visitor {
       said[what->publisher] = what->sequence;
       take(std::move(*what), remaining);
     }
-    if (how_.quorum || !any_live()) return false;
+    if (how_.quorum || !any_live() || answer.records_cursor != 0) return false;  // all of its pages, or none
     decide();
     return true;
   }

@@ -134,6 +134,10 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
     co_return fail(key.empty() ? errc::invalid_argument : errc::too_large,
                    "put: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
                        std::to_string(record::max_key_bytes) + " are allowed");
+  if (value.size() > record::max_value_bytes)
+    co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
+                                        " bytes of value: at most " + std::to_string(record::max_value_bytes) +
+                                        " are allowed");
   if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
   if (flags == record::flag_tombstone) {  // it must outlive what it withdraws
@@ -313,6 +317,10 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     auto const answer = co_await core.transport_->request(to, request);
     if (!foreign && attempt == 1 && is_foreign(*to)) core.note_foreign_copy(what);  // which only its handshake said
     if (!answer) {
+      if (answer.error() == errc::too_large) {  // for what that peer speaks
+        said.now = replica::state::refused;
+        said.refusal = errc::refused_too_large;
+      }
       said.why = answer.error().message();
       break;
     }

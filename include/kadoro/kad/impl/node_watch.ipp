@@ -18,6 +18,7 @@ struct node_core::news_batch {
   std::uint64_t upto = 0;
   std::uint64_t head = 0;
   std::vector<wire::record> records;
+  std::size_t bytes = 0;      // of the records
   std::vector<record> owned;  // never grows beyond what was reserved: `records` views it
 };
 
@@ -31,7 +32,6 @@ KADORO_DECL std::optional<node_core::news_batch> node_core::news_for(bytes_view 
   out.owned.reserve(changes->publishers.size());
   time_point const now = context_.now();
   std::vector<record_store::held> all;  // for records without signature; looked up if needed
-  std::size_t bytes = 0;
   for (auto const& [number, publisher] : changes->publishers) {
     auto held = store_.find(key, publisher, now);
     if (!held) {
@@ -58,8 +58,8 @@ KADORO_DECL std::optional<node_core::news_batch> node_core::news_for(bytes_view 
       w.sequence = kept.sequence;
     }
     std::size_t const more = wire::encoded_size(w);
-    if (!out.records.empty() && bytes + more > push_budget_bytes) return out;
-    bytes += more;
+    if (!out.records.empty() && out.bytes + more > push_budget_bytes) return out;
+    out.bytes += more;
     out.records.push_back(w);
     out.upto = number;
   }
@@ -85,8 +85,11 @@ KADORO_DECL void node_core::answer_watch(peer_ref const& from, transport::messag
     answer.since = answer.sequence = answer.head = request.sequence;
     return;
   }
-  answer.since = news->since;
+  answer.since = answer.sequence = news->since;
   answer.head = news->head;
+  if (news->bytes > push_budget_bytes || news->upto != news->head)  // the rest is pushed behind the answer
+    context_.arm(push_, context_.now() + std::chrono::milliseconds(1));
+  if (news->bytes > push_budget_bytes) return;
   answer.sequence = news->upto;
   last_news_ = std::make_unique<news_batch>(std::move(*news));  // the answer views it until it is sent
   answer.records = last_news_->records;

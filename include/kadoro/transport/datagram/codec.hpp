@@ -12,13 +12,27 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 /// Gives the bytes of the longest of these; fails with `too_large`, naming both sizes.
 KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what);
 
-/// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `out`.
-KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out);
+/// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `limit`.
+KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit);
 
-/// Encodes an answer. Records come first, then contacts; what does not fit is left out, and the cursors say where to go
-/// on. On entry `m.records_cursor` is the one of the request, and `m.contacts_cursor` how many contacts the requester
-/// has passed; on the wire that is one more, so that 0 stays "that was all" when not even the first contact fits.
-KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out);
+/// What becomes of a record that is too large even for an answer of its own.
+enum class oversized : std::uint8_t {
+  ask_again,  ///< the cursor stays with it: over a session, where more fits, it will come
+  pass_over   ///< the requester can never have it
+};
+
+/// As much of an answer as goes into one message.
+struct answer_page {
+  wire::message what;
+  std::size_t bytes_at_most = 0;
+  std::size_t passed_over = 0;
+};
+
+/// Cuts an answer. Records come first, then contacts; what does not fit is left out, and the cursors say where to go
+/// on. `m.records` are those from the cursor of the request on, and `m.contacts_cursor` is how many contacts the
+/// requester has passed; on the wire that is one more, so that 0 stays "that was all" when not even the first contact
+/// fits. The page views what `m` does.
+KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large);
 
 /// Decodes a request. Views stay in `data`. Contacts in it are skipped: a request teaches nothing. Fails with
 /// `malformed` or `too_large`.

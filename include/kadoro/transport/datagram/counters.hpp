@@ -25,6 +25,12 @@ enum class drop : std::uint8_t {
   unexpected,             ///< an answer that nobody waits for (any more)
   write_in_first_flight,  ///< only reads may ride there, the rest can be replayed
   sessions_full,          ///< the table of sessions is full
+  session_worn_out,       ///< of or for a session that is past its hard limit
+  fragments_peer_full,    ///< the peer has too many messages in fragments open
+  fragments_full,         ///< all peers together have
+  fragments_expired,      ///< a message of which nothing more came, with all its fragments
+  large_answers_full,     ///< an answer in fragments to a peer, or for all peers, too many
+  large_answer_given_up,  ///< an answer in fragments that the peer does not take any more
   count_                  ///< how many reasons there are
 };
 
@@ -48,6 +54,15 @@ struct counters {
   std::uint64_t requests_received = 0;
   std::uint64_t answers_received = 0;
   std::uint64_t requests_failed = 0;
+  std::uint64_t fragments_sent = 0;
+  std::uint64_t fragments_repeated = 0;       ///< among them, sent again
+  std::uint64_t fragments_received = 0;       ///< repeated ones among them
+  std::uint64_t large_messages_sent = 0;      ///< requests and answers that were begun in fragments
+  std::uint64_t large_messages_received = 0;  ///< put together
+  std::uint64_t answers_repeated = 0;         ///< from memory, to a large request of which fragments came again
+  std::uint64_t records_passed_over = 0;      ///< too large for a peer that knows no fragments
+  std::uint64_t rekeys = 0;                   ///< handshakes because a session was old
+  std::uint64_t sessions_worn_out = 0;        ///< sessions that reached their hard limit
 
   void note(drop why, io::endpoint const& from) noexcept {
     dropped_entry& entry = dropped[static_cast<std::size_t>(why)];

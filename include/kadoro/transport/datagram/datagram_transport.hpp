@@ -14,6 +14,7 @@
 #include "kadoro/transport/datagram/first_flight_cache.hpp"
 #include "kadoro/transport/datagram/packet.hpp"
 #include "kadoro/transport/datagram/rate_limiter.hpp"
+#include "kadoro/transport/datagram/reassembly.hpp"
 #include "kadoro/transport/datagram/session.hpp"
 #include "kadoro/transport/transport.hpp"
 
@@ -25,10 +26,16 @@ struct options {
   peer_mode mode = peer_mode::server;            ///< told to every peer in the handshake
   std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
   duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again
+  /// Told to every peer in the handshake; without `feature_fragments` this end neither sends nor takes large messages.
+  std::uint32_t features = transport::feature_signed_records | transport::feature_fragments | transport::feature_watch;
+  /// A session that is so old, or has carried so many packets in one direction, is due for another handshake; at twice
+  /// that it is not used any more. The default of packets is far below any limit of the cipher.
+  duration session_age = std::chrono::hours(2);
+  std::uint64_t session_packets = std::uint64_t{1} << 32;
 };
 
 /// Requests over encrypted UDP: Noise IK sessions between Ed25519 identities, one round trip on first contact, one
-/// afterwards, one datagram a message. docs/datagram.md describes every byte and every rule.
+/// afterwards; one datagram a message, or up to 64 fragments. docs/datagram.md describes every byte and every rule.
 ///
 /// A request to a peer without a session starts a dial: the first flight, with the request inside if that is a read.
 /// The answer makes a session; whatever waits goes out on it. A request that went out on a session and is not answered
@@ -38,10 +45,14 @@ class datagram_transport final : public transport, private io::udp_port::receive
  public:
   static constexpr std::size_t max_sessions = 4096;
   static constexpr std::size_t max_unconfirmed_sessions = 512;
-  static constexpr std::size_t max_sessions_per_peer = 3;
+  static constexpr std::size_t max_sessions_per_peer = 4;
   static constexpr std::size_t max_requests = 16384;  ///< under way at once
   static constexpr std::size_t max_dialled_addresses = 3;
-  static constexpr std::uint32_t our_features = feature_signed_records | feature_watch;
+  static constexpr std::size_t max_request_fragment_bytes = std::size_t{4} << 20;  ///< open requests of all peers
+  static constexpr std::size_t max_answer_fragment_bytes = std::size_t{16} << 20;  ///< open answers to requests of ours
+  static constexpr std::size_t max_large_answer_bytes = std::size_t{16} << 20;     ///< answers on their way to peers
+  /// However much a peer shows that it is at work on a request: after so many times the patience that fails.
+  static constexpr int long_patience = 10;
 
   /// Binds the port. Errors: those of `io::context::open_udp`. `context` and `book` must outlive the transport.
   KADORO_DECL static result<std::unique_ptr<datagram_transport>> open(io::context& context, peer_book& book,
@@ -61,11 +72,16 @@ class datagram_transport final : public transport, private io::udp_port::receive
   counters const& counts() const noexcept { return counts_; }
   io::udp_counters const& port_counts() const noexcept { return port_->counters(); }
   std::size_t sessions() const noexcept { return sessions_.size(); }
+  /// Bytes in use for large messages that are not whole yet, and for those that are on their way as answers.
+  std::size_t fragment_bytes() const noexcept { return request_memory_.used() + answer_memory_.used(); }
+  std::size_t large_answer_bytes() const noexcept { return sending_memory_.used(); }
 
  private:
   struct link;
   struct dial;
   struct pending;
+  struct outgoing;
+  struct large_traffic;
 
   datagram_transport(io::context& context, peer_book& book, crypto::identity const& self, options const& how,
                      std::unique_ptr<io::udp_port> port);
@@ -74,7 +90,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::optional<error> begin(pending& p);
   KADORO_DECL std::optional<error> await_session(link& l, pending& p);
   KADORO_DECL void send_on(session& s, link& l, pending& p);
-  KADORO_DECL time_point next_look(time_point begun, duration timeout) const;
+  KADORO_DECL time_point next_look(time_point since, duration timeout) const;
   KADORO_DECL void on_silence(pending& p);
   KADORO_DECL void complete(pending& p, result<message> outcome);
   KADORO_DECL void lose(peer_ref const& who, error const& why);
@@ -96,10 +112,37 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void on_answer(io::datagram const& in);
   KADORO_DECL void on_sealed(io::datagram const& in);
   KADORO_DECL void on_other_identity(io::datagram const& in);
+  KADORO_DECL void on_request_frame(session& s, io::endpoint const& where, frame const& f, bool assembled);
   KADORO_DECL void on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f, bool exact);
-  KADORO_DECL std::size_t serve(peer_ref const& from, io::endpoint const& where, frame const& f, bool may_write,
-                                bytes_span out);
+  KADORO_DECL pending* asker_of(peer_ref const& from, frame const& f);
+  KADORO_DECL void take_answer(pending& p, io::endpoint const& where, std::shared_ptr<bytes const> storage);
+
+  /// An answer as it goes out: in the place that was offered, or, if it is larger, by itself.
+  struct served_answer {
+    bytes_view frame;  ///< empty: say nothing, or it is `large`
+    bytes large;
+  };
+  KADORO_DECL served_answer serve(peer_ref const& from, io::endpoint const& where, frame const& f, bool may_write,
+                                  bytes_span place, std::size_t room, oversized large);
   KADORO_DECL void say_who_we_are(io::datagram const& in);
+
+  // Large messages.
+  KADORO_DECL bool speaks_fragments(std::uint32_t features) const noexcept;
+  KADORO_DECL large_traffic& large_of(link& l);
+  KADORO_DECL void send_in_fragments(link& l, pending& p);
+  KADORO_DECL bool is_queued(link const& l, pending const& p) const;
+  KADORO_DECL void note_progress(pending& p);
+  KADORO_DECL void answer_in_fragments(link& l, frame const& request, bytes answer);
+  KADORO_DECL bool is_being_answered(link const& l, std::uint32_t id) const;
+  KADORO_DECL void on_answer_silence(outgoing& o);
+  KADORO_DECL void pump(link& l);
+  KADORO_DECL void on_fragment(session& s, io::endpoint const& where, frame const& f);
+  KADORO_DECL void remember_served(session& s, frame const& f, served_answer const& answer);
+  KADORO_DECL void on_fragments_arrived(session& s, io::endpoint const& where, frame const& f);
+  KADORO_DECL void owe_word(session const& s, fragments_arrived const& word);
+  KADORO_DECL void send_words();
+  KADORO_DECL void expire_fragments(link& l);
+  KADORO_DECL io::endpoint where_of(link const& l) const;
 
   // Sessions.
   KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
@@ -109,6 +152,10 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void close_session(session& s);
   KADORO_DECL session* usable(link& l) const;
   KADORO_DECL void seal_and_send(session& s, frame const& f);
+  KADORO_DECL void seal_packet(session& s, bytes_span packet, std::size_t plain);
+  KADORO_DECL bool is_due(session const& s) const;
+  KADORO_DECL bool is_worn_out(session const& s) const;
+  KADORO_DECL void rekey(session& s);
   KADORO_DECL link& link_of(peer_ref const& to);
   KADORO_DECL void drop_link_if_idle(link& l);
   KADORO_DECL std::uint32_t fresh_index();
@@ -130,6 +177,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
   handler* handler_ = nullptr;
   bool closed_ = false;
 
+  byte_budget request_memory_{max_request_fragment_bytes};
+  byte_budget answer_memory_{max_answer_fragment_bytes};
+  byte_budget sending_memory_{max_large_answer_bytes};
   std::map<peer_id, std::unique_ptr<link>> links_;
   std::map<std::uint32_t, std::unique_ptr<session>> sessions_;  // by local index
   std::map<std::uint32_t, dial*> dials_;                        // by local index
@@ -144,6 +194,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   std::map<io::endpoint, time_point> nobody_listens_;  // ICMP hints, bounded, for texts only
   std::optional<io::endpoint> observed_;
   counters counts_;
+  std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
 };
 
@@ -151,4 +202,5 @@ class datagram_transport final : public transport, private io::udp_port::receive
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
+#include "kadoro/transport/datagram/impl/fragments.ipp"
 #endif

@@ -47,22 +47,25 @@ inline constexpr std::size_t other_identity_bytes = 8 + key_bytes + key_bytes + 
 /// Frame: kind, request id, number of the transmission; then the message.
 inline constexpr std::size_t frame_header_bytes = 6;
 
-/// The largest message in every place where one can stand: what a PUT may carry, any answer can carry back.
-inline constexpr std::size_t max_message_bytes = 1080;
+/// The largest message that goes in one sealed packet, and in the answer of a handshake. What is larger goes in
+/// fragments, over a session.
+inline constexpr std::size_t max_packet_message_bytes = max_frame_bytes - frame_header_bytes;
+inline constexpr std::size_t max_handshake_message_bytes = 1080;
 
 /// What precedes the frame in the payload of a first flight: features, mode, Ed25519 key, length of the frame.
 inline constexpr std::size_t first_flight_prefix_bytes = 4 + 1 + key_bytes + 2;
 /// Likewise in an answer: index, features, mode, observed address (family, 16 bytes, port), length of the frame.
 inline constexpr std::size_t answer_prefix_bytes = 4 + 4 + 1 + 1 + 16 + 2 + 2;
 
-static_assert(answer_prefix_bytes + frame_header_bytes + max_message_bytes <= max_answer_payload_bytes);
-static_assert(frame_header_bytes + max_message_bytes <= max_frame_bytes);
+static_assert(answer_prefix_bytes + frame_header_bytes + max_handshake_message_bytes <= max_answer_payload_bytes);
 
 enum class frame_kind : std::uint8_t {
   confirm = 0,  ///< nothing but proof that the sender has the keys
   request = 1,
   answer = 2,
-  goodbye = 3  ///< the sender leaves; the session is over
+  goodbye = 3,           ///< the sender leaves; the session is over
+  fragment = 4,          ///< a piece of a request or an answer: fragment.hpp
+  fragments_arrived = 5  ///< which pieces of one have arrived
 };
 
 /// The plaintext of a sealed packet, and of the request and the answer inside a handshake.

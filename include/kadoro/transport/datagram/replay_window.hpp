@@ -18,6 +18,9 @@ class replay_window {
     return next_ - counter <= size && !seen_[counter % size];
   }
 
+  /// One above the highest counter that was marked.
+  std::uint64_t next() const noexcept { return next_; }
+
   /// Marks a fresh counter, once its datagram has proved authentic.
   void mark(std::uint64_t counter) noexcept {
     if (counter >= next_) {
@@ -33,7 +36,7 @@ class replay_window {
 
  private:
   std::bitset<size> seen_;
-  std::uint64_t next_ = 0;  // one above the highest counter marked
+  std::uint64_t next_ = 0;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -13,6 +13,10 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 ///     initiator: first flight sent --- answer received ---> confirmed
 ///     responder: first flight received, answer sent (unconfirmed) --- first sealed packet received ---> confirmed
 ///
+/// A session that is old, or has carried many packets, is followed by another one, made by a handshake of its own:
+///
+///     fresh --age or packets--> due (serves on; a dial runs) --twice that--> worn out (nothing is sent or taken)
+///
 /// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and nothing
 /// is sent on it.
 struct session {
@@ -30,10 +34,12 @@ struct session {
   std::uint64_t next_counter = 0;
   replay_window window;
   bool confirmed = false;
+  bool initiated = false;                      ///< by us
   peer_mode remote_mode = peer_mode::unknown;  ///< becomes the peer's on confirmation
   std::uint32_t remote_features = 0;           ///< likewise
   time_point created{};
   time_point last_received{};
+  time_point next_rekey{};  ///< not before that is another handshake tried
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

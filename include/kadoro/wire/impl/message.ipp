@@ -223,7 +223,7 @@ inline message read_message(bytes_view data) {
       case message_field::providers: push_bounded(m.providers, read_peer(view(reader)), message::max_peers); break;
       case message_field::records: push_bounded(m.records, read_record(view(reader)), message::max_records); break;
       case message_field::refusal: m.refusal = number32(reader); break;
-      case message_field::records_cursor: m.records_cursor = number32(reader); break;
+      case message_field::records_cursor: m.records_cursor = number(reader); break;
       case message_field::contacts_cursor: m.contacts_cursor = number32(reader); break;
       case message_field::sequence: m.sequence = number(reader); break;
       case message_field::since: m.since = number(reader); break;

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "kadoro/transport/datagram/codec.hpp"
-#include "kadoro/transport/datagram/packet.hpp"
+#include "kadoro/transport/datagram/fragment.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 namespace detail {
 
-inline constexpr std::size_t cursor_field_bytes = 7;  // a two-byte tag and a 32-bit varint
+inline constexpr std::size_t cursor_field_bytes = 12;  // a two-byte tag and a 64-bit varint
 
 /// Why a peer refused, as a number that never changes: its place in this list, counted from 1.
 inline constexpr errc refusals[] = {
@@ -83,42 +83,55 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
   pushed.sequence = pushed.since = pushed.head = ~std::uint64_t{0};
   std::size_t const size = std::max({wire::encoded_size(handed_on), wire::encoded_size(pushed),
                                      wire::encoded_size(answer) + 2 * detail::cursor_field_bytes});
-  if (size > max_message_bytes)
-    return fail(errc::too_large, "the record needs " + std::to_string(size) + " bytes, one datagram holds " +
-                                     std::to_string(max_message_bytes));
+  if (size > max_large_message_bytes)
+    return fail(errc::too_large, "the record needs " + std::to_string(size) + " bytes, one message holds " +
+                                     std::to_string(max_large_message_bytes));
   return size;
 }
 
-KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out) {
+KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
   wire::message w = detail::without_lists(m);
   w.records = m.records;
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
   std::size_t const size = wire::encoded_size(w);
-  if (size > out.size())
-    return fail(errc::too_large, "the request needs " + std::to_string(size) + " bytes, one datagram holds " +
-                                     std::to_string(out.size()));
-  return wire::encode(w, out);
+  if (size > limit)
+    return fail(errc::too_large,
+                "the request needs " + std::to_string(size) + " bytes, one message holds " + std::to_string(limit));
+  bytes out(size);
+  auto const written = wire::encode(w, out);
+  if (!written) return fail(written.error());
+  return out;
 }
 
-KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) {
-  wire::message w = detail::without_lists(m);
+KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large) {
+  answer_page page;
+  wire::message& w = page.what;
+  w = detail::without_lists(m);
   std::size_t size = wire::encoded_size(w) + 2 * detail::cursor_field_bytes;
   for (wire::record const& r : m.records) {
     std::size_t const more = wire::encoded_size(r);
-    if (size + more > out.size() || w.records.size() == wire::message::max_records) {
-      // Never the same place again: of publishers that share one, those that do not fit are passed over.
-      w.records_cursor = std::max(cursor_of(r.publisher), m.records_cursor + 1);
+    if (size + more <= room && w.records.size() < wire::message::max_records) {
+      size += more;
+      w.records.push_back(r);
+      continue;
+    }
+    std::uint64_t const here = cursor_of(r.publisher);
+    if (!w.records.empty()) {  // never the same place again, or a page would never end
+      w.records_cursor = std::max(here, cursor_of(w.records.back().publisher) + 1);
       break;
     }
-    size += more;
-    w.records.push_back(r);
+    if (large == oversized::ask_again) {
+      w.records_cursor = here;
+      break;
+    }
+    ++page.passed_over;
   }
   std::uint32_t passed = 0;
   for (peer_ref const& contact : m.contacts) {
     if (auto const entry = detail::to_wire(*contact)) {
       std::size_t const more = wire::encoded_size(*entry);
-      if (size + more > out.size() || w.closer.size() == wire::message::max_peers) {
+      if (size + more > room || w.closer.size() == wire::message::max_peers) {
         w.contacts_cursor = m.contacts_cursor + passed + 1;
         break;
       }
@@ -127,7 +140,8 @@ KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) 
     }
     ++passed;
   }
-  return wire::encode(w, out);
+  page.bytes_at_most = size;
+  return page;
 }
 
 KADORO_DECL result<message> decode_request(bytes_view data) {

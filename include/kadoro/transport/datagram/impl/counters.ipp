@@ -21,6 +21,12 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::unexpected: return "unexpected answer";
     case drop::write_in_first_flight: return "write in a first flight";
     case drop::sessions_full: return "session table full";
+    case drop::session_worn_out: return "session worn out";
+    case drop::fragments_peer_full: return "too many fragments of one peer";
+    case drop::fragments_full: return "too many fragments";
+    case drop::fragments_expired: return "fragments expired";
+    case drop::large_answers_full: return "too many large answers";
+    case drop::large_answer_given_up: return "large answer given up";
     case drop::count_: break;
   }
   return "unknown reason";

@@ -7,89 +7,9 @@
 #include <string>
 
 #include "kadoro/coro/sleep.hpp"
-#include "kadoro/transport/datagram/datagram_transport.hpp"
+#include "kadoro/transport/datagram/impl/link.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
-
-/// One request of ours. It lives in the frame of `request`, and leaves every list when that ends.
-///
-///     waiting (no session: the dial's timer drives) --- session ---> in flight (its own timer drives) ---> done
-///     in flight --- the sessions are gone ---> waiting
-struct datagram_transport::pending {
-  struct place : coro::list_node {
-    explicit place(pending& of) noexcept : owner(of) {}
-    pending& owner;
-  };
-  struct alarm : coro::timer_node {
-    explicit alarm(pending& of) noexcept
-        : timer_node([](timer_node& n) {
-            pending& p = static_cast<alarm&>(n).owner;
-            p.transport.on_silence(p);
-          }),
-          owner(of) {}
-    pending& owner;
-  };
-
-  pending(datagram_transport& by, peer_ref target) noexcept : transport(by), to(std::move(target)) {}
-  pending(pending const&) = delete;
-  pending& operator=(pending const&) = delete;
-  ~pending() {
-    if (id == 0) return;
-    transport.requests_.erase(id);
-    if (transport.requests_.empty()) transport.drained_.set();
-  }
-
-  datagram_transport& transport;
-  peer_ref to;
-  bytes encoded;
-  bool read_only = false;
-  std::uint32_t id = 0;
-  std::uint8_t transmissions = 0;
-  std::size_t on_session = 0;  // how many of them went out on a session
-  time_point begun{};
-  std::array<time_point, 16> sent_at{};
-  duration timeout{};
-  place where{*this};
-  alarm silence{*this};
-  coro::event done;
-  result<message> outcome = fail(errc::cancelled);
-};
-
-/// A handshake of ours that has not been answered yet.
-struct datagram_transport::dial : coro::timer_node {
-  dial(datagram_transport& of, link& to, crypto::noise_handshake const& h) noexcept
-      : timer_node([](timer_node& n) {
-          dial& d = static_cast<dial&>(n);
-          d.owner.on_dial_silence(d);
-        }),
-        owner(of),
-        towards(to),
-        handshake(h) {}
-
-  datagram_transport& owner;
-  link& towards;
-  crypto::noise_handshake handshake;
-  std::uint32_t index = 0;
-  bytes packet;
-  std::vector<io::endpoint> targets;
-  std::uint32_t carried_request = 0;  // 0: none
-  std::size_t transmissions = 0;
-  time_point begun{};
-  duration timeout{};
-};
-
-/// All that there is between us and one peer.
-struct datagram_transport::link {
-  explicit link(peer_ref of) : who(std::move(of)) {}
-
-  peer_ref who;
-  std::vector<session*> sessions;  // oldest first
-  std::unique_ptr<dial> dialling;
-  coro::list_node waiting;    // requests that wait for a session
-  coro::list_node in_flight;  // requests that went out on one
-
-  bool wanted() const noexcept { return waiting.linked() || in_flight.linked(); }
-};
 
 // ---- opening and closing --------------------------------------------------------------------------------------------
 
@@ -130,6 +50,13 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
                      " retransmissions=" + std::to_string(counts_.retransmissions) +
                      " requests_received=" + std::to_string(counts_.requests_received) +
                      " requests_failed=" + std::to_string(counts_.requests_failed);
+  if (counts_.large_messages_sent + counts_.large_messages_received > 0)
+    text += " large_messages_sent=" + std::to_string(counts_.large_messages_sent) +
+            " large_messages_received=" + std::to_string(counts_.large_messages_received) +
+            " fragments_sent=" + std::to_string(counts_.fragments_sent) +
+            " fragments_repeated=" + std::to_string(counts_.fragments_repeated);
+  if (counts_.rekeys > 0) text += " rekeys=" + std::to_string(counts_.rekeys);
+  if (counts_.records_passed_over > 0) text += " records_passed_over=" + std::to_string(counts_.records_passed_over);
   for (std::size_t i = 0; i < counts_.dropped.size(); ++i) {
     if (counts_.dropped[i].count == 0) continue;
     std::string name(to_string(static_cast<drop>(i)));
@@ -150,7 +77,10 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
     for (auto& [number, p] : requests_)
       complete(*p, fail(errc::closed, "closed before " + p->to->id().to_string() + " answered"));
     context_.disarm(cleaner_);
-    for (auto& [id, l] : links_) end_dial(*l, {});
+    for (auto& [id, l] : links_) {
+      end_dial(*l, {});
+      if (l->large) l->large->answers.clear();
+    }
   }
   auto const drained = co_await drained_.wait();
   static_cast<void>(drained);                               // a cancelled close has said its goodbyes too
@@ -183,10 +113,10 @@ KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
   pending p(*this, std::move(to));
   p.read_only = is_read(what.type);
-  p.encoded.resize(max_message_bytes);
-  auto const size = encode_request(what, p.encoded);
-  if (!size) co_return fail(size.error());
-  p.encoded.resize(*size);
+  bool const fragments = (options_.features & feature_fragments) != 0;
+  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes);
+  if (!encoded) co_return fail(encoded.error());
+  p.encoded = std::move(*encoded);
   if (auto refused = begin(p)) co_return fail(std::move(*refused));
   auto const waited = co_await p.done.wait();
   if (!waited) co_return fail(waited.error());
@@ -200,7 +130,7 @@ KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
     return error(errc::queue_full, std::to_string(max_requests) + " requests are under way already");
   while (next_request_ == 0 || requests_.contains(next_request_)) ++next_request_;
   p.id = next_request_++;
-  p.begun = context_.now();
+  p.begun = p.progress = context_.now();
   requests_.emplace(p.id, &p);
   drained_.reset();
   ++counts_.requests_sent;
@@ -226,6 +156,7 @@ KADORO_DECL std::optional<error> datagram_transport::await_session(link& l, pend
 
 /// The first transmission, or another one.
 KADORO_DECL void datagram_transport::send_on(session& s, link& l, pending& p) {
+  if (p.is_large()) return send_in_fragments(l, p);
   frame f;
   f.kind = frame_kind::request;
   f.id = p.id;
@@ -238,13 +169,13 @@ KADORO_DECL void datagram_transport::send_on(session& s, link& l, pending& p) {
   ++p.on_session;
   p.timeout = p.on_session == 1 ? l.who->rtt.timeout() : 2 * p.timeout;
   p.where.link_before(l.in_flight);
-  context_.arm(p.silence, next_look(p.begun, p.timeout));
+  context_.arm(p.silence, next_look(p.progress, p.timeout));
 }
 
-/// When to look again after a transmission: after `timeout`, but not after the patience with the whole has run out.
-KADORO_DECL time_point datagram_transport::next_look(time_point begun, duration timeout) const {
+/// When to look again after a transmission: after `timeout`, but not after the patience, which began then, has run out.
+KADORO_DECL time_point datagram_transport::next_look(time_point since, duration timeout) const {
   time_point const now = context_.now();
-  return std::min(now + timeout, std::max(begun + options_.patience, now + rtt_estimator::min_timeout));
+  return std::min(now + timeout, std::max(since + options_.patience, now + rtt_estimator::min_timeout));
 }
 
 KADORO_DECL void datagram_transport::send_waiting(session& s, link& l) {
@@ -258,7 +189,12 @@ KADORO_DECL void datagram_transport::send_waiting(session& s, link& l) {
 /// Nobody answered in time: send again, perhaps dial again, or give up.
 KADORO_DECL void datagram_transport::on_silence(pending& p) {
   link& l = link_of(p.to);
-  if (context_.now() - p.begun >= options_.patience) {
+  time_point const now = context_.now();
+  if (is_queued(l, p)) {
+    pump(l);
+    return context_.arm(p.silence, now + p.timeout);
+  }
+  if (now - p.progress >= options_.patience || now - p.begun >= long_patience * options_.patience) {
     bool const dead = p.to->last_heard <= p.begun && p.to->lost_at < p.begun;  // one outage is one loss
     if (dead)
       while (!l.sessions.empty()) close_session(*l.sessions.back());
@@ -271,11 +207,14 @@ KADORO_DECL void datagram_transport::on_silence(pending& p) {
     return;
   }
   static constexpr duration long_silence = std::chrono::seconds(1);  // where the timeout is long, one is enough
-  bool const suspicious = !l.dialling && (p.on_session >= 2 || context_.now() - p.begun >= long_silence);
+  bool const suspicious = p.on_session >= 2 || now - p.progress >= long_silence;
   session* const s = usable(l);
   if (s != nullptr) {
+    bool const dialling = l.dialling != nullptr;
     send_on(*s, l, p);
-    if (suspicious) static_cast<void>(start_dial(l, &p));  // without an address to dial, the session is all we have
+    if (p.done.is_set()) return;
+    // Without an address to dial, the session is all we have.
+    if (suspicious && !dialling && !l.dialling) static_cast<void>(start_dial(l, &p));
     return;
   }
   if (auto failure = await_session(l, p)) {
@@ -295,6 +234,7 @@ KADORO_DECL void datagram_transport::lose(peer_ref const& who, error const& why)
 KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcome) {
   p.where.unlink();
   context_.disarm(p.silence);
+  if (p.in_fragments) p.in_fragments->where.unlink();
   p.outcome = std::move(outcome);
   p.done.set();
 }
@@ -339,11 +279,13 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   store_be(packet.data() + 4, index);
 
   byte_array<first_flight_payload_bytes> payload{};
-  store_be(payload.data(), our_features);
+  store_be(payload.data(), options_.features);
   payload[4] = static_cast<std::uint8_t>(options_.mode);
   std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
   std::size_t const room = payload.size() - first_flight_prefix_bytes;
-  bool const rides = carried != nullptr && carried->read_only && frame_header_bytes + carried->encoded.size() <= room;
+  // One whose answer has begun to come over a session stays there: what fits into a handshake would cut it short.
+  bool const rides = carried != nullptr && carried->read_only && carried->progress == carried->begun &&
+                     frame_header_bytes + carried->encoded.size() <= room;
   if (rides) {
     frame f;
     f.kind = frame_kind::request;
@@ -395,23 +337,32 @@ KADORO_DECL void datagram_transport::give_up(dial const& d) {
 
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   link& l = d.towards;
+  time_point const end = d.begun + options_.patience;
+  if (context_.now() < end && (l.wanted() || d.rekeys)) return send_first_flight(d);
   if (!l.wanted()) {  // nobody waits any more, but a late answer still tells that the peer lives
-    time_point const end = d.begun + options_.patience;
     if (context_.now() < end) return context_.arm(d, end);
     give_up(d);
     end_dial(l, {});
     drop_link_if_idle(l);
     return;
   }
-  if (context_.now() - d.begun < options_.patience) {
-    send_first_flight(d);
-    return;
-  }
   peer_ref const lost = l.who;
   error const why = no_answer(*lost, d.transmissions);
   bool const dead = usable(l) == nullptr && lost->lost_at < d.begun;
   give_up(d);
+  std::vector<pending*> late;  // they joined a dial that had begun before, and have patience left
+  for (coro::list_node* at = l.waiting.next(); at != &l.waiting; at = at->next()) {
+    pending& p = static_cast<pending::place&>(*at).owner;
+    if (d.rekeys || p.begun > d.begun) late.push_back(&p);
+  }
+  for (pending* const p : late) p->where.unlink();
   end_dial(l, why);
+  for (pending* const p : late) {
+    if (auto failure = await_session(l, *p)) {
+      ++counts_.requests_failed;
+      complete(*p, fail(std::move(*failure)));
+    }
+  }
   drop_link_if_idle(l);
   if (dead) lose(lost, why);
 }
@@ -441,6 +392,7 @@ KADORO_DECL void datagram_transport::on_datagrams(std::span<io::datagram> batch)
       default: counts_.note(drop::unknown_type, in.from);
     }
   }
+  if (!words_.empty()) send_words();
 }
 
 KADORO_DECL void datagram_transport::on_unreachable(io::endpoint const& to) {
@@ -488,7 +440,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   std::uint32_t const index = fresh_index();
   byte_array<max_answer_payload_bytes> reply{};
   store_be(reply.data(), index);
-  store_be(reply.data() + 4, our_features);
+  store_be(reply.data() + 4, options_.features);
   reply[8] = static_cast<std::uint8_t>(options_.mode);
   reply[9] = in.from.is_v6() ? 6 : 4;
   std::copy(in.from.address().begin(), in.from.address().end(), reply.begin() + 10);
@@ -497,8 +449,10 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   if (frame_size > 0) {
     auto const f = read_frame(bytes_view(payload).subspan(first_flight_prefix_bytes, frame_size));
     if (f && f->kind == frame_kind::request) {
-      answered = serve(who, in.from, *f, false,
-                       bytes_span(reply).subspan(answer_prefix_bytes, frame_header_bytes + max_message_bytes));
+      bool const more_later = speaks_fragments(load_be<std::uint32_t>(payload.data()));
+      answered = serve(who, in.from, *f, false, bytes_span(reply).subspan(answer_prefix_bytes),
+                       max_handshake_message_bytes, more_later ? oversized::ask_again : oversized::pass_over)
+                     .frame.size();
     } else {
       counts_.note(drop::malformed, in.from);
     }
@@ -592,6 +546,7 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
 
   make_room_for_session(duration::zero());
   session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
+  s->initiated = true;
   s->remote_features = load_be<std::uint32_t>(payload.data() + 4);
   s->remote_mode = payload[8] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
   ++counts_.sessions_opened;
@@ -616,13 +571,16 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   session& s = *at->second;
   if (!s.confirmed && in.from != s.remote) return counts_.note(drop::unexpected, in.from);  // proves nothing of it
   std::uint64_t const counter = load_be<std::uint64_t>(in.data.data() + 8);
+  time_point const now = context_.now();
+  if (counter / 2 >= options_.session_packets ||
+      (now - session::unconfirmed_life - s.created) / 2 >= options_.session_age)
+    return counts_.note(drop::session_worn_out, in.from);  // the sender's clock has begun a little later, or slower
   if (!s.window.fresh(counter)) return counts_.note(drop::duplicate, in.from);
   bytes_span const sealed = in.data.subspan(sealed_header_bytes);
   bytes_span const plain = sealed.first(sealed.size() - tag_bytes);
   if (!crypto::open(s.receive_key, counter, in.data.first(sealed_header_bytes), sealed, plain))
     return counts_.note(drop::not_authentic, in.from);
   s.window.mark(counter);
-  time_point const now = context_.now();
   s.last_received = now;
   bool const was_lost = s.peer->unanswered > 0;
   s.peer->last_heard = now;
@@ -634,19 +592,18 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   switch (f->kind) {
     case frame_kind::confirm: return;
     case frame_kind::answer: return on_answer_frame(from, in.from, *f, true);
-    case frame_kind::request: {
-      byte_array<max_frame_bytes> reply{};
-      std::size_t const size = serve(from, in.from, *f, true, reply);
-      if (size == 0) return;
-      auto const answer = read_frame(bytes_view(reply).first(size));
-      seal_and_send(s, *answer);
-      return;
-    }
+    case frame_kind::request: return on_request_frame(s, in.from, *f, false);
+    case frame_kind::fragment: return on_fragment(s, in.from, *f);
+    case frame_kind::fragments_arrived: return on_fragments_arrived(s, in.from, *f);
     case frame_kind::goodbye: {
       link& l = link_of(from);
       error const why(errc::closed, from->id().to_string() + " left");
       while (!l.sessions.empty()) close_session(*l.sessions.back());
       while (l.in_flight.linked()) complete(static_cast<pending::place&>(*l.in_flight.next()).owner, fail(why));
+      if (l.large) {
+        l.large->answers.clear();
+        l.large->incoming = reassembly();
+      }
       drop_link_if_idle(l);
       if (handler_ != nullptr) handler_->on_peer_lost(from, why);
       return;
@@ -654,17 +611,42 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   }
 }
 
+/// A request that came in one packet, or was put together.
+KADORO_DECL void datagram_transport::on_request_frame(session& s, io::endpoint const& where, frame const& f,
+                                                      bool assembled) {
+  peer_ref const from = s.peer;
+  if (!assembled && sending_memory_.used() > 0 &&
+      is_being_answered(link_of(from), f.id))  // it need not ask again, only wait
+    return owe_word(s, {frame_kind::request, f.id, f.transmission, fragments_arrived::all, 0});
+  byte_array<max_frame_bytes> reply;
+  bool const fragments = speaks_fragments(s.remote_features);
+  served_answer answer = serve(from, where, f, true, reply,
+                               fragments ? max_large_message_bytes : max_packet_message_bytes, oversized::pass_over);
+  if (closed_) return;
+  if (assembled) remember_served(s, f, answer);
+  if (!answer.large.empty()) return answer_in_fragments(link_of(from), f, std::move(answer.large));
+  if (!answer.frame.empty()) seal_and_send(s, *read_frame(answer.frame));
+}
+
+/// The request that this answers; null if nobody waits for that.
+KADORO_DECL datagram_transport::pending* datagram_transport::asker_of(peer_ref const& from, frame const& f) {
+  auto const at = requests_.find(f.id);
+  return at == requests_.end() || at->second->to != from || at->second->done.is_set() ? nullptr : at->second;
+}
+
 /// `exact`: it is known which transmission the answer answers, so its time may be taken.
 KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f,
                                                      bool exact) {
-  auto const at = requests_.find(f.id);
-  if (at == requests_.end() || at->second->to != from || at->second->done.is_set())
-    return counts_.note(drop::unexpected, where);
-  pending& p = *at->second;
-  if (f.transmission >= p.transmissions) return counts_.note(drop::malformed, where);
-  if (exact && p.transmissions - f.transmission <= static_cast<int>(p.sent_at.size()))
-    from->rtt.sample(context_.now() - p.sent_at[f.transmission % p.sent_at.size()]);
-  auto storage = std::make_shared<bytes const>(f.message.begin(), f.message.end());
+  pending* const p = asker_of(from, f);
+  if (p == nullptr) return counts_.note(drop::unexpected, where);
+  if (f.transmission >= p->transmissions) return counts_.note(drop::malformed, where);
+  if (exact && !p->is_large() && p->transmissions - f.transmission <= static_cast<int>(p->sent_at.size()))
+    from->rtt.sample(context_.now() - p->sent_at[f.transmission % p->sent_at.size()]);
+  take_answer(*p, where, std::make_shared<bytes const>(f.message.begin(), f.message.end()));
+}
+
+KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const& where,
+                                                 std::shared_ptr<bytes const> storage) {
   auto decoded = decode_answer(*storage, book_, id_);
   if (!decoded) return counts_.note(drop::malformed, where);
   decoded->storage = std::move(storage);
@@ -672,33 +654,48 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
   complete(p, std::move(decoded));
 }
 
-/// Lets the handler answer a request. Writes the whole answer frame to `out` and returns its size; 0 = say nothing.
-KADORO_DECL std::size_t datagram_transport::serve(peer_ref const& from, io::endpoint const& where, frame const& f,
-                                                  bool may_write, bytes_span out) {
+/// Lets the handler answer a request. The whole answer frame goes to `place` if it fits there, else its message comes
+/// back by itself; it has at most `room` bytes.
+KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref const& from, io::endpoint const& where,
+                                                                        frame const& f, bool may_write,
+                                                                        bytes_span place, std::size_t room,
+                                                                        oversized large) {
   auto const request = decode_request(f.message);
   if (!request) {
     counts_.note(drop::malformed, where);
-    return 0;
+    return {};
   }
   if (!may_write && !is_read(request->type)) {
     counts_.note(drop::write_in_first_flight, where);
-    return 0;
+    return {};
   }
-  if (handler_ == nullptr) return 0;
+  if (handler_ == nullptr) return {};
   ++counts_.requests_received;
   message answer;
   answer.type = request->type;
-  if (handler_->on_request(from, *request, answer) == handler::reply::silence) return 0;
-  bytes_span const body = out.subspan(frame_header_bytes, max_message_bytes);
-  auto const size = encode_answer(answer, body);
-  if (!size) return 0;
+  if (handler_->on_request(from, *request, answer) == handler::reply::silence) return {};
+  answer_page const page = cut_answer(answer, room, large);
+  counts_.records_passed_over += page.passed_over;
+  served_answer out;
+  bytes_span const body = place.subspan(frame_header_bytes);
+  if (page.bytes_at_most > body.size()) {
+    std::size_t const size = wire::encoded_size(page.what);  // the cursors may not be needed
+    if (size > body.size()) {
+      if (size > room) return {};
+      out.large.resize(size);
+      static_cast<void>(wire::encode(page.what, out.large));
+      return out;
+    }
+  }
+  auto const size = wire::encode(page.what, body);
+  if (!size) return {};
   frame reply;
   reply.kind = frame_kind::answer;
   reply.id = f.id;
   reply.transmission = f.transmission;
-  reply.message = bytes_view();
-  write_frame(reply, out);
-  return frame_header_bytes + *size;
+  write_frame(reply, place);
+  out.frame = place.first(frame_header_bytes + *size);
+  return out;
 }
 
 // ---- sessions -------------------------------------------------------------------------------------------------------
@@ -707,8 +704,11 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
                                                       crypto::noise_keys const& keys, std::uint32_t local_index,
                                                       std::uint32_t remote_index, bool confirmed) {
   if (l.sessions.size() == max_sessions_per_peer) {
-    auto const unproven = std::find_if(l.sessions.begin(), l.sessions.end(), [](session* s) { return !s->confirmed; });
-    close_session(unproven != l.sessions.end() ? **unproven : *l.sessions.front());
+    // What is confirmed does not give way to what anybody may have replayed; and where both ends dial at once, none
+    // drops the one that the other has just made.
+    auto const victim = std::find_if(l.sessions.begin(), l.sessions.end(),
+                                     [confirmed](session* s) { return s->confirmed == confirmed; });
+    close_session(victim != l.sessions.end() ? **victim : *l.sessions.front());
   }
   auto s = std::make_unique<session>();
   s->local_index = local_index;
@@ -786,23 +786,52 @@ KADORO_DECL void datagram_transport::close_session(session& s) {
 KADORO_DECL session* datagram_transport::usable(link& l) const {
   session* best = nullptr;
   for (session* s : l.sessions) {
-    if (s->confirmed && context_.now() - s->last_received <= session::idle_before_redial) best = s;
+    if (s->confirmed && context_.now() - s->last_received <= session::idle_before_redial && !is_worn_out(*s)) best = s;
   }
   return best;
 }
 
-/// Only on confirmed sessions: an address that is not validated gets the answer to its first flight, and no more.
 KADORO_DECL void datagram_transport::seal_and_send(session& s, frame const& f) {
-  byte_array<max_packet_bytes> packet{};
-  std::size_t const plain = write_frame(f, bytes_span(packet).subspan(sealed_header_bytes));
-  std::size_t const size = sealed_header_bytes + plain + tag_bytes;
+  byte_array<max_packet_bytes> packet;
+  seal_packet(s, packet, write_frame(f, bytes_span(packet).subspan(sealed_header_bytes)));
+}
+
+/// Writes the header, seals the frame of `plain` bytes that stands behind it, and sends. Only on confirmed sessions: an
+/// address that is not validated gets the answer to its first flight, and no more.
+KADORO_DECL void datagram_transport::seal_packet(session& s, bytes_span packet, std::size_t plain) {
   assert(s.confirmed);
-  packet[0] = static_cast<std::uint8_t>(packet_type::sealed);
+  if (is_worn_out(s)) return counts_.note(drop::session_worn_out, s.remote);
+  store_be(packet.data(), static_cast<std::uint32_t>(packet_type::sealed) << 24);
   store_be(packet.data() + 4, s.remote_index);
   store_be(packet.data() + 8, s.next_counter);
-  bytes_span const body = bytes_span(packet).subspan(sealed_header_bytes, plain + tag_bytes);
+  bytes_span const body = packet.subspan(sealed_header_bytes, plain + tag_bytes);
   crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
-  port_->send(s.remote, bytes_view(packet).first(size));
+  port_->send(s.remote, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
+  if (is_due(s)) rekey(s);
+}
+
+KADORO_DECL bool datagram_transport::is_due(session const& s) const {
+  return std::max(s.next_counter, s.window.next()) >= options_.session_packets ||
+         context_.now() - s.created >= options_.session_age;
+}
+
+KADORO_DECL bool datagram_transport::is_worn_out(session const& s) const {
+  return s.next_counter / 2 >= options_.session_packets || (context_.now() - s.created) / 2 >= options_.session_age;
+}
+
+/// Another handshake for a session that is due, by who made the first; by the other end only if that takes long.
+KADORO_DECL void datagram_transport::rekey(session& s) {
+  static constexpr duration between_tries = std::chrono::seconds(1);
+  time_point const now = context_.now();
+  link& l = link_of(s.peer);
+  if (closed_ || l.dialling || now < s.next_rekey || l.sessions.back() != &s) return;  // or the other end has begun
+  bool const late = std::max(s.next_counter, s.window.next()) / 3 >= options_.session_packets / 2 ||
+                    (now - s.created) / 3 >= options_.session_age / 2;
+  if (!s.initiated && !late) return;
+  s.next_rekey = now + between_tries;
+  if (start_dial(l, nullptr)) return;  // no address to dial: the other end has ours
+  l.dialling->rekeys = true;
+  ++counts_.rekeys;
 }
 
 KADORO_DECL datagram_transport::link& datagram_transport::link_of(peer_ref const& to) {
@@ -828,10 +857,19 @@ KADORO_DECL void datagram_transport::clean_up() {
   first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     session& s = *(at++)->second;
-    if (s.confirmed ? now - s.last_received > session::idle_life : now - s.created > session::unconfirmed_life)
-      close_session(s);
+    bool const worn_out = is_worn_out(s);
+    bool const replaced = s.confirmed && is_due(s) && usable(link_of(s.peer)) != &s;  // by another one, or nobody sends
+    duration const life = !s.confirmed || replaced ? session::unconfirmed_life : session::idle_life;
+    if (now - (s.confirmed ? s.last_received : s.created) <= life) continue;
+    if (worn_out) ++counts_.sessions_worn_out;
+    close_session(s);
   }
-  for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
+  for (auto at = links_.begin(); at != links_.end();) {
+    link& l = *(at++)->second;
+    if (l.large) expire_fragments(l);
+    if (l.large && l.large->idle()) l.large.reset();
+    drop_link_if_idle(l);
+  }
   if (!sessions_.empty()) context_.arm(cleaner_, now + session::unconfirmed_life);
 }
 
