@@ -39,6 +39,7 @@
 #include "kadoro/directory/swarm_view.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/io/endpoint.hpp"
+#include "kadoro/io/inbox.hpp"
 #include "kadoro/io/ready_queue.hpp"
 #include "kadoro/io/reset_on_exit.hpp"
 #include "kadoro/io/sim/context.hpp"

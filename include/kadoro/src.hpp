@@ -27,6 +27,7 @@
 #include "kadoro/directory/impl/status.ipp"
 #include "kadoro/directory/impl/swarm_directory.ipp"
 #include "kadoro/io/impl/endpoint.ipp"
+#include "kadoro/io/impl/inbox.ipp"
 #include "kadoro/io/impl/timer_wheel.ipp"
 #include "kadoro/io/impl/udp_socket.ipp"
 #include "kadoro/io/sim/impl/context.ipp"
