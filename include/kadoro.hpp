@@ -33,6 +33,7 @@
 #include "kadoro/directory/directory_event.hpp"
 #include "kadoro/directory/directory_options.hpp"
 #include "kadoro/directory/holder_book.hpp"
+#include "kadoro/directory/holder_ranking.hpp"
 #include "kadoro/directory/shard_announcement.hpp"
 #include "kadoro/directory/status.hpp"
 #include "kadoro/directory/swarm_directory.hpp"

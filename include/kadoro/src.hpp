@@ -23,6 +23,7 @@
 #include "kadoro/crypto/impl/wipe.ipp"
 #include "kadoro/crypto/impl/x25519.ipp"
 #include "kadoro/directory/impl/holder_book.ipp"
+#include "kadoro/directory/impl/holder_ranking.ipp"
 #include "kadoro/directory/impl/shard_announcement.ipp"
 #include "kadoro/directory/impl/status.ipp"
 #include "kadoro/directory/impl/swarm_directory.ipp"

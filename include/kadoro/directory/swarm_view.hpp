@@ -18,6 +18,7 @@ struct holder_view {
   duration age{};                    ///< since it was found
   duration remaining{};              ///< of its record's life, on this node's clock; zero for this node itself
   std::optional<duration> heard;     ///< how long ago it was last heard; empty: never
+  std::optional<duration> rtt;       ///< smoothed round-trip time; empty: not measured
   bool verified = false;             ///< it was contacted, and no contact has failed since
   bool suspect = false;              ///< a contact failed, or it said goodbye
   bool loaded = false;
