@@ -57,6 +57,7 @@ struct message {
   /// Decoding refuses more; no list from the network grows without bound.
   static constexpr std::size_t max_peers = 64;
   static constexpr std::size_t max_records = 64;
+  static constexpr std::size_t max_refusal_text_bytes = 200;
 
   message_type type = message_type::put_value;  ///< field 1
   bytes_view key;                               ///< field 2
@@ -68,12 +69,13 @@ struct message {
   std::uint32_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
   std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
   std::uint64_t sequence = 0;         ///< field 1014: of a renew
+  bytes_view refusal_text;            ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
 };
 
 /// The exact size that `encode` will produce.
 KADORO_DECL std::size_t encoded_size(message const& m);
 KADORO_DECL std::size_t encoded_size(record const& r);  ///< as an element of `records`, tag and length included
-KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of `closer`, tag and length included
+KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of a list, tag and length included
 
 /// Writes `m` into `out`: fields in tag order, defaults omitted. Returns the bytes written, or `too_large` if `out` is
 /// too small (then its content is unspecified).

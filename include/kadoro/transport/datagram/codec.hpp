@@ -15,9 +15,10 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
 /// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `out`.
 KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out);
 
-/// Encodes an answer. Records come first, then contacts; what does not fit is left out, and the cursors say where to go
-/// on. On entry `m.records_cursor` is the one of the request, and `m.contacts_cursor` how many contacts the requester
-/// has passed; on the wire that is one more, so that 0 stays "that was all" when not even the first contact fits.
+/// Encodes an answer. Records come first, then providers, then contacts; what does not fit is left out, and the cursors
+/// say where to go on. On entry `m.records_cursor` is the one of the request, and `m.contacts_cursor` how many contacts
+/// the requester has passed; on the wire that is one more, so that 0 stays "that was all" when not even the first
+/// contact fits.
 KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out);
 
 /// Decodes a request. Views stay in `data`. Contacts in it are skipped: a request teaches nothing. Fails with

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <protozero/basic_pbf_writer.hpp>
 #include <protozero/buffer_fixed.hpp>
@@ -18,7 +19,7 @@ using writer = protozero::basic_pbf_writer<output>;
 /// Field numbers, each in one place.
 namespace message_field {
 inline constexpr std::uint32_t type = 1, key = 2, record = 3, closer = 8, providers = 9, records = 1010, refusal = 1011,
-                               records_cursor = 1012, contacts_cursor = 1013, sequence = 1014;
+                               records_cursor = 1012, contacts_cursor = 1013, sequence = 1014, refusal_text = 1030;
 }
 namespace record_field {
 inline constexpr std::uint32_t key = 1, value = 2, time_received = 5, publisher = 666, ttl_s = 777, sequence = 1000,
@@ -103,6 +104,7 @@ void put(Sink& sink, message const& m) {
   if (m.records_cursor != 0) sink.add_number(message_field::records_cursor, m.records_cursor);
   if (m.contacts_cursor != 0) sink.add_number(message_field::contacts_cursor, m.contacts_cursor);
   if (m.sequence != 0) sink.add_number(message_field::sequence, m.sequence);
+  if (!m.refusal_text.empty()) sink.add_bytes(message_field::refusal_text, m.refusal_text);
 }
 
 template <class Part>
@@ -153,6 +155,11 @@ inline bytes_view view_of_size(protozero::pbf_reader& reader, std::size_t size, 
   bytes_view const data = view(reader);
   if (!data.empty() && data.size() != size) throw refused{errc::malformed, why};
   return data;
+}
+
+inline bytes_view view_of_text(protozero::pbf_reader& reader) {
+  bytes_view const text = view(reader);
+  return text.first(std::min(text.size(), message::max_refusal_text_bytes));
 }
 
 inline protozero::pbf_reader reader_of(bytes_view data) {
@@ -223,6 +230,7 @@ inline message read_message(bytes_view data) {
       case message_field::records_cursor: m.records_cursor = number32(reader); break;
       case message_field::contacts_cursor: m.contacts_cursor = number32(reader); break;
       case message_field::sequence: m.sequence = number(reader); break;
+      case message_field::refusal_text: m.refusal_text = view_of_text(reader); break;
       default: reader.skip();
     }
   }

@@ -15,7 +15,7 @@ inline constexpr std::size_t cursor_field_bytes = 7;  // a two-byte tag and a 32
 inline constexpr errc refusals[] = {
     errc::refused,           errc::refused_client_mode, errc::refused_stale,     errc::refused_publisher,
     errc::refused_signature, errc::refused_full,        errc::refused_too_large, errc::refused_rate,
-    errc::refused_unknown,   errc::refused_unsupported};
+    errc::refused_unknown,   errc::refused_unsupported, errc::refused_validator};
 
 inline std::uint32_t refusal_number(std::optional<errc> why) noexcept {
   if (!why) return 0;
@@ -35,6 +35,7 @@ inline wire::message without_lists(message const& m) {
   out.record = m.record;
   out.refusal = refusal_number(m.refusal);
   out.sequence = m.sequence;
+  out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
   return out;
 }
 
@@ -48,6 +49,8 @@ inline message without_contacts(wire::message const& w) {
   m.records_cursor = w.records_cursor;
   m.contacts_cursor = w.contacts_cursor;
   m.sequence = w.sequence;
+  m.providers = w.providers;
+  m.refusal_text = w.refusal_text;
   return m;
 }
 
@@ -84,6 +87,7 @@ KADORO_DECL result<std::size_t> encode_request(message const& m, bytes_span out)
   wire::message w = detail::without_lists(m);
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
+  w.providers = m.providers;
   std::size_t const size = wire::encoded_size(w);
   if (size > out.size())
     return fail(errc::too_large, "the request needs " + std::to_string(size) + " bytes, one datagram holds " +
@@ -103,6 +107,12 @@ KADORO_DECL result<std::size_t> encode_answer(message const& m, bytes_span out) 
     }
     size += more;
     w.records.push_back(r);
+  }
+  for (wire::peer const& p : m.providers) {
+    std::size_t const more = wire::encoded_size(p);
+    if (size + more > out.size() || w.providers.size() == wire::message::max_peers) break;
+    size += more;
+    w.providers.push_back(p);
   }
   std::uint32_t passed = 0;
   for (peer_ref const& contact : m.contacts) {
