@@ -66,6 +66,7 @@
 #include "kadoro/kad/key.hpp"
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/node.hpp"
+#include "kadoro/kad/node_handle.hpp"
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/provider.hpp"
 #include "kadoro/kad/put_receipt.hpp"

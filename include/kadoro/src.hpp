@@ -47,6 +47,7 @@
 #include "kadoro/kad/impl/node.ipp"
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
+#include "kadoro/kad/impl/node_handle.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_options.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"
