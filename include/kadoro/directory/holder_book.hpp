@@ -68,6 +68,8 @@ class holder_book {
 
   /// This node holds `shard` itself; it counts without a contact.
   KADORO_DECL void set_own(std::uint32_t shard, bool loaded, time_point now);
+  /// And says so with these words.
+  void describe_own(shard_announcement what) { own_details_ = std::move(what); }
   KADORO_DECL void clear_own();
 
   // What the watch and answers said. True if it was news.
@@ -121,6 +123,7 @@ class holder_book {
   std::vector<std::uint32_t> listed_;  ///< holders by shard, this node not counted
   std::optional<std::uint32_t> own_shard_;
   bool own_loaded_ = false;
+  std::optional<shard_announcement> own_details_;
   time_point own_since_{};
   bool complete_ = false;
   bool ready_ = false;

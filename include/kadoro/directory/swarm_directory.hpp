@@ -10,6 +10,7 @@
 #include "kadoro/directory/directory_event.hpp"
 #include "kadoro/directory/directory_options.hpp"
 #include "kadoro/directory/holder_book.hpp"
+#include "kadoro/directory/holder_ranking.hpp"
 #include "kadoro/directory/shard_announcement.hpp"
 #include "kadoro/directory/swarm_view.hpp"
 #include "kadoro/kad/node.hpp"
@@ -69,6 +70,12 @@ class swarm_directory final : private kad::node_observer {
   KADORO_DECL std::vector<holder_view> holders(std::uint32_t shard) const;
   /// All shards, as of now.
   KADORO_DECL swarm_view view() const;
+  /// The `n` best holders of one shard, the best first: see `directory::best_holders`.
+  std::vector<holder_view> best_holders(std::uint32_t shard, std::size_t n, ranking_options const& how = {}) const {
+    return directory::best_holders(view(), shard, n, how);
+  }
+  /// Few peers that together hold the model, and the shards that nobody can be asked for: see `directory::cover`.
+  shard_cover cover(ranking_options const& how = {}) const { return directory::cover(view(), how); }
   /// Every shard has a holder that is no suspect, or is this node.
   bool complete() const noexcept { return book_.complete(); }
   /// Complete, and every shard is loaded by somebody who was contacted, or by this node.

@@ -17,6 +17,7 @@ struct holder_view {
   std::vector<multiaddr> addresses;  ///< confirmed ones first
   duration age{};                    ///< since it was found
   std::optional<duration> heard;     ///< how long ago it was last heard; empty: never
+  std::optional<duration> rtt;       ///< smoothed round-trip time; empty: not measured
   bool verified = false;             ///< it was contacted, and no contact has failed since
   bool suspect = false;              ///< a contact failed, or it said goodbye
   bool loaded = false;

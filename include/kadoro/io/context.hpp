@@ -10,13 +10,14 @@
 #include "kadoro/base/result.hpp"
 #include "kadoro/coro/scheduler.hpp"
 #include "kadoro/coro/task.hpp"
+#include "kadoro/io/inbox.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io {
 
 /// The seam between kadoro and the world: clock, ready queue, timers, UDP, signals, randomness. Virtual on purpose: a
 /// virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks its backend
-/// at run time. One context belongs to one thread; nothing in it may be touched from another.
+/// at run time. One context belongs to one thread; nothing in it may be touched from another, but its `inbox`.
 ///
 /// Implementations: `io::asio::context` (real), `io::sim::context` (simulated). TCP and name resolution join here.
 class context : public coro::scheduler {
@@ -45,6 +46,11 @@ class context : public coro::scheduler {
   /// Starts `work` on this context and owns it until it ends; an exception out of it is a programming error and ends
   /// the program. Whatever has not ended when the context is destroyed is destroyed with it.
   virtual void spawn(coro::task<void> work) = 0;
+
+  /// The way in for other threads, which take a copy of the pointer; this call itself is for the context's thread. A
+  /// simulated context is woken by its own thread only, and so runs the same every time; what another thread posts runs
+  /// at the host's next turn, whenever that comes.
+  virtual std::shared_ptr<io::inbox> inbox() = 0;
 
   /// Drives the loop until `work` has completed, and returns or throws what it did. Not from inside the loop.
   template <class T>

@@ -18,7 +18,7 @@ enum class get_outcome : std::uint8_t {
   nobody_to_ask,  ///< no peer is known
   refused,        ///< everybody who answered refused
   timed_out,      ///< peers are known, nobody answered
-  only_invalid    ///< copies were seen, but expired or with wrong signatures
+  only_invalid    ///< copies were seen, but expired, with wrong signatures, or rejected by the key's validator
 };
 
 KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept;
@@ -35,8 +35,12 @@ struct found_record {
 /// whose signed record or tombstone was seen, unsigned copies are ignored.
 class get_result {
  public:
-  struct state {
-    state(bytes_view key, time_point start) : steps("get", key, start) {}
+  /// What a result says.
+  struct facts {
+    facts(bytes_view key, time_point start, bool of_providers = false)
+        : providers(of_providers), steps(of_providers ? "get_providers" : "get", key, start) {}
+
+    bool providers = false;  ///< what was sought: entries of providers, or records
 
     get_outcome outcome = get_outcome::nobody_to_ask;
     std::vector<found_record> records;    ///< live ones, by publisher
@@ -44,12 +48,21 @@ class get_result {
     std::size_t answered = 0;
     std::size_t refused = 0;
     std::size_t unanswered = 0;
-    std::size_t heard = 0;    ///< of the r closest
-    std::size_t needed = 1;   ///< of the r closest
-    bool closed = false;      ///< the node closed before there was an answer
-    std::size_t invalid = 0;  ///< copies that expired or did not verify
-    std::string cause;        ///< of a refusal or a failure: who, and why
+    std::size_t heard = 0;     ///< of the r closest
+    std::size_t needed = 1;    ///< of the r closest
+    bool closed = false;       ///< the node closed before there was an answer
+    std::size_t invalid = 0;   ///< copies that expired, did not verify, or were rejected
+    std::size_t rejected = 0;  ///< of these, by the validator of the key's namespace
+    std::string rejection;     ///< what it said of the last one
+    std::string cause;         ///< of a refusal or a failure: who, and why
     trace steps;
+  };
+
+  /// What the copies share.
+  struct state : facts {
+    using facts::facts;
+    explicit state(facts const& of) : facts(of) {}
+
     coro::event decided;
     coro::event settled;
   };
@@ -66,7 +79,13 @@ class get_result {
   std::size_t answered() const noexcept { return state_->answered; }  ///< peers that answered, not counting this node
   /// Fewer of the r closest have answered than the quorum (else a majority) needs: a newer sequence is possible.
   bool unconfirmed() const noexcept { return state_->heard < state_->needed; }
+  /// Copies that were seen and do not count: expired, with a wrong signature, or rejected by the key's validator.
+  std::size_t invalid() const noexcept { return state_->invalid; }
+  std::size_t rejected() const noexcept { return state_->rejected; }
   trace const& steps() const noexcept { return state_->steps; }
+
+  /// A copy of its own, as of now, that nothing changes any more: it may go to another thread.
+  KADORO_DECL get_result snapshot() const;
 
   /// One sentence that tells the true cause.
   KADORO_DECL std::string explain() const;

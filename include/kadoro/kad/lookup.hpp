@@ -62,7 +62,8 @@ class lookup {
     ~visitor() = default;
   };
 
-  /// `type` is find_node or get_value, `target` what is hashed. Everything referred to must outlive the lookup.
+  /// `type` is find_node, get_value or get_providers, `target` what is hashed. Everything referred to must outlive the
+  /// lookup.
   KADORO_DECL lookup(coro::scheduler& scheduler, transport::transport& transport, routing_table& table,
                      transport::message_type type, bytes_view target, std::size_t width, trace& steps);
 

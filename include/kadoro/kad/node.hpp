@@ -8,6 +8,7 @@
 #include "kadoro/io/context.hpp"
 #include "kadoro/kad/get_result.hpp"
 #include "kadoro/kad/node_options.hpp"
+#include "kadoro/kad/provider.hpp"
 #include "kadoro/kad/put_receipt.hpp"
 #include "kadoro/kad/watch.hpp"
 
@@ -65,6 +66,20 @@ class node {
   /// `cancelled`, `invalid_argument`.
   KADORO_DECL coro::task<result<get_result>> get(bytes_view key, get_options how = {});
 
+  /// Says that this node has `content`, on the `replicas` closest peers, and keeps on saying it until `unprovide` or
+  /// `close`; if it dies, the entry runs out. The receipt says who has noted it, as `put`'s does. Peers that speak
+  /// libp2p's schema only are told by ADD_PROVIDER; they count as stored once they name this node when asked. Errors:
+  /// those of `put`; `invalid_argument` if this node publishes a record under the bytes of that multihash.
+  KADORO_DECL coro::task<result<put_receipt>> provide(multihash const& content, put_options how = {});
+
+  /// Withdraws that, as `withdraw` does a record.
+  KADORO_DECL coro::task<result<put_receipt>> unprovide(multihash const& content, put_options how = {});
+
+  /// Finds who has `content`. Unlike `get` it waits for a majority of the closest if `how` says nothing else, because
+  /// each of them may know other providers. Errors: those of `get`.
+  KADORO_DECL coro::task<result<providers_result>> get_providers(multihash const& content,
+                                                                 get_options how = {quorum::majority()});
+
   /// Looks for the servers closest to `key`, which is hashed, and completes with up to `k` of them that have answered,
   /// closest first. Errors: `closed`, `cancelled`, `unreachable` (nobody to ask, or nobody answers).
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(bytes_view key);
@@ -79,6 +94,12 @@ class node {
 
   /// Says goodbye to everybody and completes when nothing of this node runs any more. Idempotent.
   KADORO_DECL coro::task<void> close();
+
+  /// The same, and completes always, at the latest when `limit` has passed: what was not said by then is abandoned, and
+  /// what does not end when it is asked to goes on without anybody. With a limit of zero there is time for goodbyes
+  /// only. Errors: `timed_out` (something was left), `cancelled` (the close itself goes on). The node may be destroyed
+  /// either way.
+  KADORO_DECL coro::task<result<void>> close(duration limit);
 
   KADORO_DECL peer_id const& id() const noexcept;
   KADORO_DECL peer_mode mode() const noexcept;
@@ -98,6 +119,8 @@ class node {
   /// Whether this node has looked around since it joined until nobody new was found: before, `servers()` is no measure
   /// of the swarm.
   KADORO_DECL bool settled() const noexcept;
+  /// What the validators of `node_options::validators` have said.
+  KADORO_DECL validator_counters const& validator_counts() const noexcept;
   /// What the transport has counted, one `name=value` a word.
   KADORO_DECL std::string counters_text() const;
 
@@ -106,6 +129,7 @@ class node {
   KADORO_DECL void remove_observer(node_observer& who) noexcept;
 
  private:
+  friend class node_handle;
   explicit node(std::shared_ptr<detail::node_core> core) noexcept : core_(std::move(core)) {}
   std::shared_ptr<detail::node_core> core_;
 };

@@ -12,6 +12,7 @@
 #include "kadoro/kad/quorum.hpp"
 #include "kadoro/kad/record_store.hpp"
 #include "kadoro/kad/routing_table.hpp"
+#include "kadoro/kad/validator.hpp"
 #include "kadoro/transport/transport.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -31,18 +32,22 @@ KADORO_DECL result<std::unique_ptr<transport::transport>> open_datagram(io::cont
                                                                         crypto::identity const& self,
                                                                         node_options const& options);
 
-/// What a node is opened with.
+/// What a node is opened with. Copied; what is pointed to must outlive the node. The defaults, which are written here,
+/// make a server that listens on all IPv4 addresses, takes any port, and waits to be called. Spans are `duration`s and
+/// carry their unit; what is a number of bytes says so in its name.
 struct node_options {
   static constexpr std::size_t default_replicas = 20;
 
-  io::endpoint listen = {};                 ///< port 0: any free one
-  peer_mode mode = peer_mode::server;       ///< a client asks but does not store; never chosen silently
-  std::vector<multiaddr> bootstrap = {};    ///< peers to start from, each with its /p2p
-  std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k
+  io::endpoint listen = {};            ///< UDP address and port; 0.0.0.0 or ::, all of the family; port 0, any free one
+  peer_mode mode = peer_mode::server;  ///< a client asks but does not store; never chosen silently
+  std::vector<multiaddr> bootstrap = {};    ///< peers to start from, each with its /p2p; itself among them is no harm
+  std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k = `table.k`
+  /// The secret of the swarm: strangers without it get no answer. Empty: an open swarm.
   std::optional<byte_array<32>> swarm_key = {};
-  transport_factory transport = open_datagram;
-  store_limits store = {};
-  table_options table = {};
+  transport_factory transport = open_datagram;  ///< how requests travel
+  store_limits store = {};                      ///< how much is kept for others
+  table_options table = {};                     ///< how many contacts are kept
+  validators_by_prefix validators = {};         ///< what may stand under which keys, by how they begin; copied
 
   /// Where the sequence of this node's records survives a restart, under `sequence_blob`; null: it starts from 1, and
   /// catches up with what other nodes remember. Must outlive the node.
@@ -50,9 +55,9 @@ struct node_options {
   std::string sequence_blob = "sequence";
 };
 
-/// How a record is put. Trivial, so that it can be written in place.
+/// How a record or a provider's entry is put. Trivial, so that it can be written in place.
 struct put_options {
-  kad::quorum quorum = quorum::majority();
+  kad::quorum quorum = quorum::majority();    ///< how many of the replicas must have stored it
   duration lifetime = std::chrono::hours(1);  ///< after the last renewal; this node renews every half of it
   bool read_back = false;                     ///< ask a replica for it once it is stored, and say so in the receipt
 };

@@ -27,9 +27,9 @@ class put_receipt {
  public:
   enum class read_back : std::uint8_t { not_asked, under_way, found, not_found };
 
-  /// What the copies share.
-  struct state {
-    state(bytes_view key, time_point start) : steps("put", key, start) {}
+  /// What a receipt says.
+  struct facts {
+    facts(bytes_view key, time_point start) : steps("put", key, start) {}
 
     std::uint64_t sequence = 0;
     std::size_t replicas_wanted = 0;
@@ -38,6 +38,13 @@ class put_receipt {
     read_back reading = read_back::not_asked;
     std::optional<error> failure;  ///< why nobody was even asked
     trace steps;
+  };
+
+  /// What the copies share.
+  struct state : facts {
+    using facts::facts;
+    explicit state(facts const& of) : facts(of) {}
+
     coro::event decided;
     coro::event settled;
   };
@@ -65,6 +72,9 @@ class put_receipt {
 
   /// Completes when the last peer has answered or been given up. Cancellable.
   KADORO_DECL coro::task<result<void>> settled() const;
+
+  /// A copy of its own, as of now, that nothing changes any more: it may go to another thread.
+  KADORO_DECL put_receipt snapshot() const;
 
   /// One sentence: `stored on 4 of 3 needed (4 asked)`, or what is wrong, with key-independent cause and what to do.
   KADORO_DECL std::string explain() const;

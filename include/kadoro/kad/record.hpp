@@ -41,11 +41,12 @@ struct record_header {
 /// A record: what one publisher says under one key, for at most `lifetime_max` after it last said so. The highest
 /// sequence counts. Owns its bytes.
 ///
-/// Peers that do not sign (libp2p's) have records without signature: those have sequence 0 and no flags, their
-/// `lifetime_max` is what they had left when they were read, and who the publisher is, if they name one at all, is
-/// somebody's word.
+/// Peers that do not sign (libp2p's) have records without signature: those have sequence 0, no flag but the provider's,
+/// their `lifetime_max` is what they had left when they were read, and who the publisher is, if they name one at all,
+/// is somebody's word.
 struct record {
   static constexpr std::uint32_t flag_tombstone = 1;  ///< withdraws what came before; has no value
+  static constexpr std::uint32_t flag_provider = 2;   ///< says that the publisher provides what the key names
 
   static constexpr std::size_t max_key_bytes = 255;
   static constexpr std::size_t max_value_bytes = 64 * 1024;
@@ -66,6 +67,8 @@ struct record {
                                  duration lifetime_max, std::uint32_t flags, bytes_view value);
 
   bool tombstone() const noexcept { return (flags & flag_tombstone) != 0 && value.empty(); }
+  /// An entry of a provider (see provider.hpp), or its tombstone: no record that a get would show.
+  bool provides() const noexcept { return (flags & flag_provider) != 0; }
   bool is_signed() const noexcept { return signature != byte_array<64>{}; }
 
   /// Key, value and lifetime within the limits above, and no tombstone with a value.

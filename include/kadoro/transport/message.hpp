@@ -34,8 +34,10 @@ struct message {
   std::uint64_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
-  std::uint64_t since = 0;  ///< of a push, and of the answer to a watch: see `wire::message`
-  std::uint64_t head = 0;   ///< likewise
+  std::uint64_t since = 0;            ///< of a push, and of the answer to a watch: see `wire::message`
+  std::uint64_t head = 0;             ///< likewise
+  std::vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
+  bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   std::shared_ptr<bytes const> storage;
 };
 

@@ -48,9 +48,9 @@ class transport {
   /// Errors: `no_answer` (a whole schedule unanswered; the detail names the addresses tried, and both causes),
   /// `unreachable` (no address), `wrong_identity`, `too_large` (more than one message holds, or than the peer takes),
   /// `queue_full`, `cancelled`, `closed`. A refusal is an answer; so is `refused_unsupported` for what the peer's
-  /// protocol has no words for, which is not even sent. A request that the protocol does not answer completes when it
-  /// has arrived. Any number may run at once. `what` and the bytes that it views must outlive the operation.
-  /// Cancellation stops sending.
+  /// protocol has no words for, which is not even sent. A request that the protocol does not answer (libp2p's
+  /// add_provider; what the handler there answers to it is not sent) completes when it has arrived. Any number may run
+  /// at once. `what` and the bytes that it views must outlive the operation. Cancellation stops sending.
   virtual coro::task<result<message>> request(peer_ref to, message const& what) = 0;
 
   /// Serves what comes in from now on; null stops that. Must outlive the transport, or a call with null.

@@ -60,6 +60,7 @@ struct message {
   /// Decoding refuses more; no list from the network grows without bound.
   static constexpr std::size_t max_peers = 64;
   static constexpr std::size_t max_records = 64;
+  static constexpr std::size_t max_refusal_text_bytes = 200;
 
   message_type type = message_type::put_value;  ///< field 1
   bytes_view key;                               ///< field 2
@@ -73,12 +74,13 @@ struct message {
   std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
   std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
   std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
+  bytes_view refusal_text;  ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
 };
 
 /// The exact size that `encode` will produce.
 KADORO_DECL std::size_t encoded_size(message const& m);
 KADORO_DECL std::size_t encoded_size(record const& r);  ///< as an element of `records`, tag and length included
-KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of `closer`, tag and length included
+KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of a list, tag and length included
 
 /// Writes `m` into `out`: fields in tag order, defaults omitted. Returns the bytes written, or `too_large` if `out` is
 /// too small (then its content is unspecified).

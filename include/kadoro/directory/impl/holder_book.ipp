@@ -27,7 +27,10 @@ KADORO_DECL void holder_book::set_own(std::uint32_t shard, bool loaded, time_poi
   own_loaded_ = loaded;
 }
 
-KADORO_DECL void holder_book::clear_own() { own_shard_.reset(); }
+KADORO_DECL void holder_book::clear_own() {
+  own_shard_.reset();
+  own_details_.reset();
+}
 
 KADORO_DECL holder_book::entry* holder_book::find(peer_id const& who) noexcept {
   auto const at = entries_.find(who);
@@ -242,6 +245,7 @@ KADORO_DECL std::vector<holder_view> holder_book::holders(std::uint32_t shard, p
     for (auto const& address : e.peer->addresses()) h.addresses.push_back(address.where);
     h.age = now - e.since;
     if (e.peer->last_heard != time_point()) h.heard = now - e.peer->last_heard;
+    if (e.peer->rtt.known()) h.rtt = e.peer->rtt.smoothed();
     h.verified = e.verified;
     h.suspect = e.suspect;
     h.loaded = e.loaded;
@@ -254,6 +258,7 @@ KADORO_DECL std::vector<holder_view> holder_book::holders(std::uint32_t shard, p
     h.age = now - own_since_;
     h.verified = h.own = true;
     h.loaded = own_loaded_;
+    h.details = own_details_;
     auto const behind = [&self](holder_view const& other) { return self < other.peer; };
     out.insert(std::find_if(out.begin(), out.end(), behind), std::move(h));
   }

@@ -122,6 +122,7 @@ KADORO_DECL coro::task<result<kad::put_receipt>> swarm_directory::announce(shard
   }
   announced_ = what.shard_id;
   book_.set_own(what.shard_id, mark.loaded, context_.now());
+  book_.describe_own(what);
   settle(true);
   std::string const key = shard_key(options_.cluster, what.shard_id);
   std::string const value = what.to_json();

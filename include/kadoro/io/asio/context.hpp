@@ -51,8 +51,9 @@ class context final : public io::context {
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
   std::string_view backend() const noexcept override { return "asio"; }
   KADORO_DECL void spawn(coro::task<void> work) override;
+  std::shared_ptr<io::inbox> inbox() override { return inbox_; }
 
-  /// The io_context below, for other uses of Asio beside this one, and for posting from other threads.
+  /// The io_context below, for other uses of Asio beside this one.
   ::asio::io_context& native() noexcept { return loop_; }
 
  protected:
@@ -70,6 +71,7 @@ class context final : public io::context {
   KADORO_DECL void enter();
   KADORO_DECL void leave();
   KADORO_DECL void turn_later() noexcept;
+  KADORO_DECL std::shared_ptr<io::inbox> make_inbox();
   KADORO_DECL void flush_later(std::shared_ptr<detail::udp_state> port);
   KADORO_DECL void flush();
   KADORO_DECL void set_timer();
@@ -78,6 +80,7 @@ class context final : public io::context {
   ::asio::io_context& loop_;
   ::asio::steady_timer timer_;
   self_pointer self_;
+  std::shared_ptr<io::inbox> inbox_;
   system_random random_;
 
   ready_queue ready_;

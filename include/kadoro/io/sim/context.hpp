@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "kadoro/base/random.hpp"
@@ -41,6 +42,7 @@ class context final : public io::context {
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
   std::string_view backend() const noexcept override { return "sim"; }
   KADORO_DECL void spawn(coro::task<void> work) override;
+  KADORO_DECL std::shared_ptr<io::inbox> inbox() override;
 
   /// Another address of this host.
   KADORO_DECL void add_address(endpoint const& address);
@@ -107,6 +109,16 @@ class context final : public io::context {
     static void on_turn(ready_node& node) { static_cast<turn_node&>(node).host.turn(); }
   };
 
+  /// Looks into the inbox.
+  class inbox_node final : public coro::ready_node {
+   public:
+    explicit inbox_node(context& owner) noexcept : ready_node(&inbox_node::on_turn), host_(owner) {}
+
+   private:
+    static void on_turn(ready_node& node) { static_cast<inbox_node&>(node).host_.inbox_->run(); }
+    context& host_;
+  };
+
   /// Something that the world's clock does to this host.
   class world_timer final : public coro::timer_node {
    public:
@@ -167,6 +179,9 @@ class context final : public io::context {
 
   ready_queue ready_;
   turn_node turn_;
+  std::thread::id thread_;            // where `inbox` was made
+  std::shared_ptr<io::inbox> inbox_;  // made when somebody wants it
+  inbox_node arrivals_;
   coro::spawned_list roots_;
 };
 

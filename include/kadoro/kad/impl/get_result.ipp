@@ -18,6 +18,14 @@ KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept {
   return "unknown outcome";
 }
 
+KADORO_DECL get_result get_result::snapshot() const {
+  facts const& now = *state_;
+  auto copy = std::make_shared<state>(now);
+  copy->decided.set();
+  copy->settled.set();
+  return get_result(std::move(copy));
+}
+
 KADORO_DECL std::string get_result::explain() const {
   auto const peers = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " peer" : " peers"); };
   switch (outcome()) {
@@ -25,13 +33,17 @@ KADORO_DECL std::string get_result::explain() const {
       std::size_t holders = 0;
       for (found_record const& r : state_->records) holders = std::max(holders, r.holders);
       std::string text = "found: " + std::to_string(state_->records.size()) +
-                         (state_->records.size() == 1 ? " publisher, " : " publishers, ") + std::to_string(holders) +
+                         (state_->providers ? " provider" : " publisher") +
+                         (state_->records.size() == 1 ? ", " : "s, ") + std::to_string(holders) +
                          (holders == 1 ? " holder; " : " holders; ") + peers(answered()) + " answered";
       auto const is_signed = [](found_record const& r) { return r.value.is_signed(); };
       if (std::none_of(records().begin(), records().end(), is_signed)) text += ", none of it signed";
       return unconfirmed() ? text + " (unconfirmed: a newer sequence may exist)" : text;
     }
     case get_outcome::not_found:
+      if (state_->providers && state_->withdrawn.empty())
+        return "nobody provides it: " + peers(answered()) + " asked, none knows a provider" +
+               (unconfirmed() ? " (unconfirmed: too few of the closest answered)" : "");
       if (!state_->withdrawn.empty()) return "withdrawn by its publisher; " + peers(answered()) + " asked";
       return "not announced yet: " + peers(answered()) + " asked, none holds it" +
              (unconfirmed() ? " (unconfirmed: too few of the closest answered)" : "");
@@ -40,6 +52,9 @@ KADORO_DECL std::string get_result::explain() const {
     case get_outcome::refused: return "refused: " + state_->cause;
     case get_outcome::timed_out: return "nobody reachable: " + state_->cause;
     case get_outcome::only_invalid:
+      if (state_->rejected > 0)
+        return "only copies that are not valid: " + std::to_string(state_->invalid) + " seen at " + peers(answered()) +
+               "; the validator of that key rejects: " + state_->rejection;
       return "only copies that have expired or whose signature is wrong: " + std::to_string(state_->invalid) +
              " seen at " + peers(answered());
   }

@@ -186,7 +186,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       l.progress_.set();
       co_return;
     }
-    records += answer->records.size();
+    records += answer->records.size() + answer->providers.size();
     for (peer_ref const& contact : answer->contacts)
       if (++contacts <= max_suggestions) l.add(contact, c.peer);
     if (c.now == state::asked && c.peer->rtt.known())  // each page is a request of its own
@@ -206,7 +206,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   l.hurry_strangers(l.scheduler_.now() - c.asked_at);
   if (sees.on_answered(c)) l.enough_ = true;
   std::string text = std::to_string(contacts) + " contacts";
-  if (l.type_ == transport::message_type::get_value) text = std::to_string(records) + " records, " + text;
+  if (l.type_ != transport::message_type::find_node) text = std::to_string(records) + " records, " + text;
   l.steps_.answered(step, text, l.scheduler_.now());
   l.progress_.set();
 }

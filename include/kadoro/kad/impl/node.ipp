@@ -34,6 +34,18 @@ KADORO_DECL coro::task<result<get_result>> node::get(bytes_view key, get_options
   return core_->get(to_bytes(key), how);
 }
 
+KADORO_DECL coro::task<result<put_receipt>> node::provide(multihash const& content, put_options how) {
+  return core_->provide(content, how);
+}
+
+KADORO_DECL coro::task<result<put_receipt>> node::unprovide(multihash const& content, put_options how) {
+  return core_->unprovide(content, how);
+}
+
+KADORO_DECL coro::task<result<providers_result>> node::get_providers(multihash const& content, get_options how) {
+  return core_->get_providers(content, how);
+}
+
 KADORO_DECL coro::task<result<std::vector<peer_ref>>> node::find_closest(bytes_view key) {
   return core_->find_closest(to_bytes(key));
 }
@@ -43,6 +55,9 @@ KADORO_DECL result<kad::watch> node::watch(bytes_view key) { return core_->watch
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
 KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }
+KADORO_DECL coro::task<result<void>> node::close(duration limit) {
+  return detail::node_core::close_within(core_, limit);
+}
 
 KADORO_DECL peer_id const& node::id() const noexcept { return core_->id_; }
 KADORO_DECL peer_mode node::mode() const noexcept { return core_->options_.mode; }
@@ -61,6 +76,8 @@ KADORO_DECL std::size_t node::servers() const noexcept {
 }
 
 KADORO_DECL bool node::settled() const noexcept { return core_->settled(); }
+
+KADORO_DECL validator_counters const& node::validator_counts() const noexcept { return core_->validators_.counters(); }
 
 KADORO_DECL std::string node::counters_text() const { return core_->transport_->counters_text(); }
 

@@ -12,12 +12,13 @@
 #include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/sequencer.hpp"
+#include "kadoro/kad/validator.hpp"
 #include "kadoro/kad/watcher_table.hpp"
 
 /// @file
-/// What is behind `node`. Its bodies are in files of their own, one per job: impl/node_core.ipp (life),
-/// impl/node_server.ipp (what others ask), impl/node_put.ipp, impl/node_get.ipp and impl/node_watch.ipp (what the user
-/// asks), impl/node_maintenance.ipp (timers).
+/// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
+/// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_watch.ipp (what changes),
+/// impl/node_providers.ipp (who has which content), impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -37,6 +38,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<put_receipt>> put(kadoro::bytes key, kadoro::bytes value, put_options how,
                                                   std::uint32_t flags);
   KADORO_DECL coro::task<result<get_result>> get(kadoro::bytes key, get_options how);
+  KADORO_DECL coro::task<result<put_receipt>> provide(multihash content, put_options how);
+  KADORO_DECL coro::task<result<put_receipt>> unprovide(multihash content, put_options how);
+  KADORO_DECL coro::task<result<providers_result>> get_providers(multihash content, get_options how);
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
   KADORO_DECL result<watch> watch_key(bytes_view key);
@@ -44,6 +48,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void close_behind();
   /// Closes, and holds on to the core until that is done.
   KADORO_DECL static coro::task<void> close_and_release(std::shared_ptr<node_core> core);
+  /// Closes behind, and waits for that until `limit` has passed.
+  KADORO_DECL static coro::task<result<void>> close_within(std::shared_ptr<node_core> core, duration limit);
   bool closed() const noexcept { return closed_; }
   bool settled() const noexcept { return settled_; }
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
@@ -61,6 +67,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   record_store store_;
   watcher_table watchers_;
   membership members_;
+  validator_set validators_;
   std::vector<peer_ref> seeds_;
   std::vector<node_observer*> observers_;
 
@@ -92,6 +99,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
   node_core(io::context& context, crypto::identity const& self, node_options const& options);
   KADORO_DECL coro::task<void> close();
+  KADORO_DECL static coro::task<void> close_until(std::shared_ptr<node_core> core, time_point due);
 
   // transport::handler, in impl/node_server.ipp
   KADORO_DECL reply on_request(peer_ref const& from, transport::message const& request,
@@ -103,6 +111,16 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);
   KADORO_DECL record_store::put_result accept_unsigned(peer_ref const& from, transport::message const& request);
+  KADORO_DECL bool acceptable(record const& what);
+
+  // impl/node_providers.ipp
+  KADORO_DECL kadoro::bytes own_addresses() const;
+  KADORO_DECL bool provide_again(publication const& outdated);
+  KADORO_DECL static coro::task<store_answer> provide_at_foreign(node_core& core, record const& what, peer_ref to);
+  KADORO_DECL void answer_providers(peer_ref const& from, transport::message const& request,
+                                    transport::message& answer);
+  KADORO_DECL void accept_provider(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL static kadoro::bytes addresses_of(wire::peer const& entry);
 
   // impl/node_put.ipp
   class put_guard;
@@ -126,6 +144,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
 
   // impl/node_get.ipp
+  KADORO_DECL coro::task<result<get_result>> seek_records(kadoro::bytes key, get_options how, bool providers);
   class get_collector;
   KADORO_DECL static coro::task<void> get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
                                               std::shared_ptr<get_result::state> state);
@@ -219,6 +238,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
   std::set<peer_id> checking_;                                  ///< peers that are being pinged
   record_header last_held_;                                     ///< what a refusal shows
+  std::string last_objection_;                                  ///< likewise, of a validator
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};
@@ -238,6 +258,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
+#include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"

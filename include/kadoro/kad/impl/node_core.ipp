@@ -1,8 +1,11 @@
 #pragma once
 
+#include "kadoro/coro/deadline.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
+
+inline coro::task<result<void>> wait_until_set(coro::event& what) { co_return co_await what.wait(); }
 
 inline node_core::node_core(io::context& context, crypto::identity const& self, node_options const& options)
     : context_(context),
@@ -12,6 +15,7 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
       table_(id_, options.table),
       store_(options.store, verified_),
       members_(id_, options.mode == peer_mode::server),
+      validators_(options.validators),
       jobs_(context) {
   store_.set_listener(
       [this](bytes_view key, peer_id const& publisher, bool ended) { on_store_change(key, publisher, ended); });
@@ -75,6 +79,22 @@ KADORO_DECL void node_core::close_behind() {
 }
 
 KADORO_DECL coro::task<void> node_core::close_and_release(std::shared_ptr<node_core> core) { co_await core->close(); }
+
+KADORO_DECL coro::task<result<void>> node_core::close_within(std::shared_ptr<node_core> core, duration limit) {
+  time_point const due = coro::detail::after(core->context_.now(), limit);
+  core->context_.spawn(close_until(core, due));  // whatever of it does not listen goes on alone
+  auto const ended = co_await coro::with_deadline(wait_until_set(core->nothing_left_), due);
+  if (!ended && ended.error() == errc::timed_out)
+    co_return fail(errc::timed_out, "close of " + core->id_.to_string() + ": not everything was said within " +
+                                        std::to_string(std::chrono::floor<std::chrono::milliseconds>(limit).count()) +
+                                        " ms; the rest was abandoned");
+  co_return ended;
+}
+
+KADORO_DECL coro::task<void> node_core::close_until(std::shared_ptr<node_core> core, time_point due) {
+  auto const in_time = co_await coro::with_deadline(core->close(), due);
+  static_cast<void>(in_time);
+}
 
 KADORO_DECL coro::task<result<void>> node_core::ping(peer_ref to) {
   transport::message request;

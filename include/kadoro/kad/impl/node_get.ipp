@@ -29,6 +29,7 @@ class node_core::get_collector final : public lookup::visitor {
     std::vector<record_store::held> held;
     core_.store_.get(key_, core_.context_.now(), held);
     for (record_store::held const& h : held) {
+      if (h.value->provides() != state_->providers || !acceptable(*h.value)) continue;
       if (h.value->is_signed())
         take(*h.value, h.remaining);
       else
@@ -47,6 +48,11 @@ class node_core::get_collector final : public lookup::visitor {
         ++invalid_;
         continue;
       }
+      if (what->provides() != state_->providers) continue;
+      if (!acceptable(*what)) {
+        ++invalid_;
+        continue;
+      }
       if (!is_signed) {
         said.try_emplace(what->publisher, 0);
         duration const life = what->lifetime_max;
@@ -58,6 +64,7 @@ class node_core::get_collector final : public lookup::visitor {
       said[what->publisher] = what->sequence;
       take(std::move(*what), remaining);
     }
+    if (state_->providers) take_hearsay(from, answer);
     if (how_.quorum || !any_live() || answer.records_cursor != 0) return false;  // all of its pages, or none
     decide();
     return true;
@@ -92,6 +99,8 @@ class node_core::get_collector final : public lookup::visitor {
     state_->refused = refused_;
     state_->unanswered = unanswered_;
     state_->invalid = invalid_;
+    state_->rejected = rejected_;
+    state_->rejection = rejection_;
     state_->cause = cause_;
     std::vector<lookup::candidate const*> closest;
     if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
@@ -105,6 +114,13 @@ class node_core::get_collector final : public lookup::visitor {
       (found.value.tombstone() ? state_->withdrawn : state_->records).push_back(std::move(found));
     }
     add_unsigned(now);
+    std::size_t const before = state_->records.size();
+    if (!state_->providers) core_.validators_.select(key_, state_->records);
+    if (before > 0 && state_->records.empty()) {
+      state_->invalid += before;
+      state_->rejected += before;
+      state_->rejection = "none of what was found is selected";
+    }
     if (!state_->records.empty())
       state_->outcome = get_outcome::found;
     else if (state_->invalid > 0 && state_->withdrawn.empty())
@@ -129,6 +145,34 @@ class node_core::get_collector final : public lookup::visitor {
   bool wants_all_replicas() const noexcept { return how_.quorum.has_value(); }
 
  private:
+  bool acceptable(record const& what) {
+    auto objection = core_.validators_.objection_to(what);
+    if (!objection) return true;
+    ++core_.validators_.counters().rejected;
+    ++rejected_;
+    rejection_ = std::move(*objection);
+    return false;
+  }
+
+  /// Providers that did not sign, or are known to one who does not sign.
+  void take_hearsay(lookup::candidate const& from, transport::message const& answer) {
+    for (wire::peer const& entry : answer.providers) {
+      auto const who = peer_id::from_bytes(entry.id);
+      if (!who) {
+        ++invalid_;
+        continue;
+      }
+      record what;
+      what.key = to_bytes(key_);
+      what.publisher = *who;
+      what.lifetime_max = unsigned_lifetime;
+      what.flags = record::flag_provider;
+      what.value = addresses_of(entry);
+      answers_[from.peer->id()].try_emplace(*who, 0);
+      take_unsigned(std::move(what), unsigned_lifetime, *who == from.peer->id());
+    }
+  }
+
   /// The next holder mostly has the very same copy: then nothing needs to be hashed.
   bool verified(record const& what) const {
     auto const at = best_.find(what.publisher);
@@ -167,8 +211,9 @@ class node_core::get_collector final : public lookup::visitor {
   void take_unsigned(record what, duration remaining, bool first_hand) {
     static constexpr std::size_t max_claims = 16;  // of one publisher; there is no order in them that could help
     std::vector<claim>& claims = unsigned_[what.publisher];
-    auto at = std::find_if(claims.begin(), claims.end(),
-                           [&what](claim const& c) { return c.copy.found.value.value == what.value; });
+    auto at = std::find_if(claims.begin(), claims.end(), [&what](claim const& c) {
+      return what.provides() || c.copy.found.value.value == what.value;
+    });
     if (at == claims.end()) {
       if (claims.size() == max_claims) {
         ++invalid_;
@@ -176,10 +221,20 @@ class node_core::get_collector final : public lookup::visitor {
       }
       at = claims.emplace(claims.end());
       at->copy.found.value = std::move(what);
+    } else if (what.provides()) {
+      add_addresses(at->copy.found.value, what);
     }
     at->first_hand = at->first_hand || first_hand;
     at->copy.expires = std::max(at->copy.expires, core_.context_.now() + remaining);
     ++at->copy.found.holders;
+  }
+
+  /// An entry without signature says all that anybody knows of where its provider is.
+  static void add_addresses(record& to, record const& more) {
+    std::vector<multiaddr> all = decode_addresses(to.value);
+    for (multiaddr& where : decode_addresses(more.value))
+      if (std::find(all.begin(), all.end(), where) == all.end()) all.push_back(std::move(where));
+    to.value = encode_addresses(all);
   }
 
   /// Of every publisher without a signed word: what it said itself, else what lives longest. Who names no publisher may
@@ -208,6 +263,8 @@ class node_core::get_collector final : public lookup::visitor {
   std::size_t refused_ = 0;
   std::size_t unanswered_ = 0;
   std::size_t invalid_ = 0;
+  std::size_t rejected_ = 0;  // of these, by a validator
+  std::string rejection_;
   std::string cause_;
   std::map<peer_id, newest> best_;                               // by publisher, signed
   std::map<peer_id, std::vector<claim>> unsigned_;               // likewise, in the order in which they came
@@ -215,11 +272,15 @@ class node_core::get_collector final : public lookup::visitor {
 };
 
 KADORO_DECL coro::task<result<get_result>> node_core::get(kadoro::bytes key, get_options how) {
+  return seek_records(std::move(key), how, false);
+}
+
+KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes key, get_options how, bool providers) {
   if (closed_) co_return fail(errc::closed, "get of " + printable(key) + ": this node is closed");
   if (key.empty() || key.size() > record::max_key_bytes)
     co_return fail(errc::invalid_argument, "get: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
                                                std::to_string(record::max_key_bytes) + " are allowed");
-  auto const state = std::make_shared<get_result::state>(key, context_.now());
+  auto const state = std::make_shared<get_result::state>(key, context_.now(), providers);
   if (!jobs_.spawn(get_job(*this, std::move(key), how, true, state)))
     co_return fail(errc::queue_full, "get: too many operations under way");
   auto const decided = co_await state->decided.wait();
@@ -236,8 +297,9 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
     state->steps.finish("held by this node", core.context_.now());
     co_return;
   }
-  lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::get_value, key, core.k(),
-              state->steps);
+  transport::message_type const question =
+      state->providers ? transport::message_type::get_providers : transport::message_type::get_value;
+  lookup seek(core.context_, *core.transport_, core.table_, question, key, core.k(), state->steps);
   collector.watch(seek);
   seek.ask_first(core.options_.replicas);
   seek.start_from(core.k(), core.seeds_);
@@ -264,7 +326,7 @@ KADORO_DECL coro::task<void> node_core::repair(node_core& core, get_collector co
       bool const lags = holds != said->second.end() && holds->second < best.found.value.sequence;
       duration const remaining = best.expires - core.context_.now();
       if ((!lacks && !lags) || remaining < worth_it || ++repaired > max_repairs) continue;
-      if (foreign && best.found.value.tombstone()) continue;
+      if (foreign && (best.found.value.tombstone() || best.found.value.provides())) continue;
       auto const answer = co_await hand_on(core, best.found.value, remaining, c->peer);
       if (!answer || foreign) break;
     }

@@ -311,6 +311,7 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   auto const at = core.publications_.find(key);
   if (at == core.publications_.end()) co_return;
   publication& p = at->second;
+  if (core.provide_again(p)) co_return;
   record const what = p.what;
   std::vector<peer_ref> holders;
   for (peer_id const& id : p.holders) holders.push_back(core.book_.intern(id));
@@ -435,7 +436,7 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
   core.store_.for_each(core.context_.now(), [&core, &to, &theirs, foreign](record_store::held const& h) {
     if (!h.value->is_signed() || h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
     // A foreign peer keeps one record per key, and would only take the last.
-    if (foreign && (core.publications_.contains(h.value->key) || h.value->tombstone() ||
+    if (foreign && (core.publications_.contains(h.value->key) || h.value->tombstone() || h.value->provides() ||
                     (!theirs.empty() && theirs.back().first == h.value->key)))
       return;
     theirs.emplace_back(h.value->key, h.value->publisher);

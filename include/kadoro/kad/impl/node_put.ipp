@@ -140,12 +140,17 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
                                         " are allowed");
   if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
-  if (flags == record::flag_tombstone) {  // it must outlive what it withdraws
-    auto const at = publications_.find(key);
-    if (at != publications_.end()) how.lifetime = std::max(how.lifetime, at->second.what.lifetime_max);
-  }
+  auto const at = publications_.find(key);
+  if (at != publications_.end() && at->second.what.provides() != ((flags & record::flag_provider) != 0))
+    co_return fail(errc::invalid_argument,
+                   "put of " + printable(key) + ": this node publishes a record and provides a content under one key");
+  if (at != publications_.end() && (flags & record::flag_tombstone) != 0)  // it must outlive what it withdraws
+    how.lifetime = std::max(how.lifetime, at->second.what.lifetime_max);
   auto what = next_record(key, value, how, flags);
   if (!what) co_return fail(what.error());
+  if (auto const objection = validators_.objection_to(*what))
+    co_return fail(errc::refused_validator,
+                   "put of " + printable(key) + ": the validator of this node rejects it: " + *objection);
   auto const fits = transport_->check_record_fits(what->key, to_wire(*what, 0, false));
   if (!fits)
     co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
@@ -239,9 +244,12 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
 
   if (how.read_back && put_receipt(state).stored() > 0) {
     state->reading = put_receipt::read_back::under_way;
-    auto const got = std::make_shared<get_result::state>(what.key, core.context_.now());
-    co_await get_job(core, what.key, get_options(), false, got);
+    auto const got = std::make_shared<get_result::state>(what.key, core.context_.now(), what.provides());
+    get_options back;
+    if (what.provides()) back.quorum = quorum::majority();  // the first answer may be of others only
+    co_await get_job(core, what.key, back, false, got);
     bool const found = std::any_of(got->records.begin(), got->records.end(), [&what](found_record const& r) {
+      if (what.provides()) return r.value.publisher == what.publisher;  // a foreign peer may have made it shorter
       bool const same = r.value.is_signed() ? r.value.sequence == what.sequence : r.value.value == what.value;
       return same && r.value.publisher == what.publisher;
     });
@@ -303,6 +311,11 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     core.note_holder(what, to->id(), false);
     co_return said;
   }
+  if (foreign && what.provides()) {
+    said = co_await provide_at_foreign(core, what, to);
+    core.note_holder(what, to->id(), said.now == replica::state::stored);
+    co_return said;
+  }
   for (int attempt = renew && !foreign ? 0 : 1; attempt < 2; ++attempt) {
     transport::message request;
     request.key = what.key;
@@ -332,6 +345,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     said.now = replica::state::refused;
     said.refusal = answer->refusal;
     said.why = make_error_code(*answer->refusal).message();
+    if (!answer->refusal_text.empty()) said.why += ": " + printable(answer->refusal_text);
     if (answer->refusal == errc::refused_stale && answer->record) {
       auto const word = header_from_wire(*answer->record, what.key);
       if (word && word->publisher == core.id_ && word->key == what.key && word->verify()) said.newer = word->sequence;
@@ -356,7 +370,7 @@ KADORO_DECL coro::task<result<transport::message>> node_core::hand_on(node_core&
   request.record =
       foreign ? to_wire_unsigned(what, remaining) : to_wire(what, std::max(1u, to_wire_ms(remaining)), false);
   if (foreign) {
-    if (what.tombstone()) {
+    if (what.tombstone() || what.provides()) {  // only the provider itself may say that it is one
       transport::message unsaid;
       unsaid.refusal = errc::refused_unsupported;
       co_return unsaid;

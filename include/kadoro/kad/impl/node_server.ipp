@@ -22,6 +22,11 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       answer_records(from, request, answer);
       answer_contacts(from, request, answer);
       break;
+    case message_type::get_providers:
+      answer_providers(from, request, answer);
+      answer_contacts(from, request, answer);
+      break;
+    case message_type::add_provider: accept_provider(from, request, answer); break;
     case message_type::put_value:
     case message_type::replicate:
       accept_record(from, request, answer);
@@ -62,7 +67,7 @@ inline record_store::held const* best_for_foreign(std::vector<record_store::held
   record_store::held const* best = nullptr;
   auto const rank = [](record_store::held const& h) { return std::pair(h.value->is_signed(), h.remaining); };
   for (record_store::held const& h : held)
-    if (!h.value->tombstone() && (best == nullptr || rank(h) > rank(*best))) best = &h;
+    if (!h.value->tombstone() && !h.value->provides() && (best == nullptr || rank(h) > rank(*best))) best = &h;
   return best;
 }
 
@@ -78,9 +83,11 @@ KADORO_DECL void node_core::answer_records(peer_ref const& from, transport::mess
     return;
   }
   answer.records_cursor = request.records_cursor;
-  for (record_store::held const& h : held)
+  for (record_store::held const& h : held) {
+    if (h.value->provides()) continue;
     if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
       answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
+  }
 }
 
 KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::message const& request,
@@ -91,11 +98,21 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
   }
   auto const stored = request.record->signature.empty() ? accept_unsigned(from, request) : accept_signed(from, request);
   answer.refusal = stored.refused;
+  if (stored.refused == errc::refused_validator) answer.refusal_text = as_bytes(last_objection_);
   if (stored.held) {
     last_held_ = *stored.held;  // the answer views it until it is sent
     answer.record = to_wire(last_held_, false);
   }
   if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+}
+
+/// Asks the validator of its key. What that says against it stays until the next time, for the answer.
+KADORO_DECL bool node_core::acceptable(record const& what) {
+  auto objection = validators_.objection_to(what);
+  if (!objection) return true;
+  ++validators_.counters().refused;
+  last_objection_ = std::move(*objection);
+  return false;
 }
 
 /// The range of addresses that a record from this peer counts against.
@@ -110,6 +127,7 @@ KADORO_DECL record_store::put_result node_core::accept_signed(peer_ref const& fr
   if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
   bool const handed_on = request.type == transport::message_type::replicate;
   if (!handed_on && what->publisher != from->id()) return {errc::refused_publisher, std::nullopt, false};
+  if (!acceptable(*what)) return {errc::refused_validator, std::nullopt, false};
   // Only what remains is passed on; the publisher itself states a whole life by putting.
   duration const remaining =
       handed_on ? duration(std::chrono::milliseconds(request.record->remaining_ms)) : what->lifetime_max;
@@ -126,6 +144,7 @@ KADORO_DECL record_store::put_result node_core::accept_unsigned(peer_ref const& 
   auto what = unsigned_from_wire(*request.record, request.key);
   if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
   if (what->publisher == id_) return {errc::refused_publisher, std::nullopt, false};
+  if (!acceptable(*what)) return {errc::refused_validator, std::nullopt, false};
   return store_.put_unsigned(std::move(*what), from->id(), sender_range(*from), context_.now());
 }
 

@@ -11,6 +11,14 @@ KADORO_DECL coro::task<result<void>> put_receipt::settled() const {
   co_return co_await shared->settled.wait();
 }
 
+KADORO_DECL put_receipt put_receipt::snapshot() const {
+  facts const& now = *state_;
+  auto copy = std::make_shared<state>(now);
+  copy->decided.set();
+  copy->settled.set();
+  return put_receipt(std::move(copy));
+}
+
 KADORO_DECL std::size_t put_receipt::count(replica::state s) const noexcept {
   return static_cast<std::size_t>(
       std::count_if(state_->replicas.begin(), state_->replicas.end(), [s](replica const& r) { return r.now == s; }));

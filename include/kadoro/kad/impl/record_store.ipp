@@ -157,7 +157,7 @@ KADORO_DECL record_store::put_result record_store::put_unsigned(record what, pee
   expire(now);
   if (what.value.size() > limits_.max_value_bytes || what.key.size() > record::max_key_bytes)
     return refuse(errc::refused_too_large);
-  if (!what.within_limits() || what.is_signed() || what.sequence != 0 || what.flags != 0)
+  if (!what.within_limits() || what.is_signed() || what.sequence != 0 || (what.flags & ~record::flag_provider) != 0)
     return refuse(errc::malformed);
   if (!what.publisher.empty()) {
     auto const word = find_settled(view_of(what));

@@ -28,10 +28,10 @@ struct answer_page {
   std::size_t passed_over = 0;
 };
 
-/// Cuts an answer. Records come first, then contacts; what does not fit is left out, and the cursors say where to go
-/// on. `m.records` are those from the cursor of the request on, and `m.contacts_cursor` is how many contacts the
-/// requester has passed; on the wire that is one more, so that 0 stays "that was all" when not even the first contact
-/// fits. The page views what `m` does.
+/// Cuts an answer. Records come first, then providers, then contacts; what does not fit is left out, and the cursors
+/// say where to go on. `m.records` are those from the cursor of the request on, and `m.contacts_cursor` is how many
+/// contacts the requester has passed; on the wire that is one more, so that 0 stays "that was all" when not even the
+/// first contact fits. The page views what `m` does.
 KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large);
 
 /// Decodes a request. Views stay in `data`. Contacts in it are skipped: a request teaches nothing. Fails with

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <protozero/basic_pbf_writer.hpp>
 #include <protozero/buffer_fixed.hpp>
@@ -19,7 +20,7 @@ using writer = protozero::basic_pbf_writer<output>;
 namespace message_field {
 inline constexpr std::uint32_t type = 1, key = 2, record = 3, closer = 8, providers = 9, records = 1010, refusal = 1011,
                                records_cursor = 1012, contacts_cursor = 1013, sequence = 1014, since = 1015,
-                               head = 1016;
+                               head = 1016, refusal_text = 1030;
 }
 namespace record_field {
 inline constexpr std::uint32_t key = 1, value = 2, time_received = 5, publisher = 666, ttl_s = 777, sequence = 1000,
@@ -106,6 +107,7 @@ void put(Sink& sink, message const& m) {
   if (m.sequence != 0) sink.add_number(message_field::sequence, m.sequence);
   if (m.since != 0) sink.add_number(message_field::since, m.since);
   if (m.head != 0) sink.add_number(message_field::head, m.head);
+  if (!m.refusal_text.empty()) sink.add_bytes(message_field::refusal_text, m.refusal_text);
 }
 
 template <class Part>
@@ -156,6 +158,11 @@ inline bytes_view view_of_size(protozero::pbf_reader& reader, std::size_t size, 
   bytes_view const data = view(reader);
   if (!data.empty() && data.size() != size) throw refused{errc::malformed, why};
   return data;
+}
+
+inline bytes_view view_of_text(protozero::pbf_reader& reader) {
+  bytes_view const text = view(reader);
+  return text.first(std::min(text.size(), message::max_refusal_text_bytes));
 }
 
 inline protozero::pbf_reader reader_of(bytes_view data) {
@@ -228,6 +235,7 @@ inline message read_message(bytes_view data) {
       case message_field::sequence: m.sequence = number(reader); break;
       case message_field::since: m.since = number(reader); break;
       case message_field::head: m.head = number(reader); break;
+      case message_field::refusal_text: m.refusal_text = view_of_text(reader); break;
       default: reader.skip();
     }
   }

@@ -10,6 +10,7 @@
 #include "kadoro/io/posix/udp_descriptor.hpp"
 
 // Asio last: see context.hpp.
+#include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 
@@ -23,12 +24,17 @@ inline constexpr int passes_per_turn = 64;
 }  // namespace limits
 
 KADORO_DECL context::context()
-    : own_(std::in_place, 1), loop_(*own_), timer_(loop_), self_(std::make_shared<context*>(this)) {}
+    : own_(std::in_place, 1),
+      loop_(*own_),
+      timer_(loop_),
+      self_(std::make_shared<context*>(this)),
+      inbox_(make_inbox()) {}
 
 KADORO_DECL context::context(::asio::io_context& loop)
-    : loop_(loop), timer_(loop_), self_(std::make_shared<context*>(this)) {}
+    : loop_(loop), timer_(loop_), self_(std::make_shared<context*>(this)), inbox_(make_inbox()) {}
 
 KADORO_DECL context::~context() {
+  inbox_->close();
   roots_.destroy_all();
   while (ports_.linked()) static_cast<detail::udp_state*>(ports_.next())->close();
   *self_ = nullptr;
@@ -70,6 +76,9 @@ KADORO_DECL void context::spawn(coro::task<void> work) {
 KADORO_DECL void context::run_until(bool const& done) {
   if (in_turn_ || done_ != nullptr) throw std::logic_error("kadoro: run() from inside the loop");
   done_ = &done;
+  // Who has the inbox may post yet, though nothing is left to happen here.
+  std::optional<::asio::executor_work_guard<::asio::io_context::executor_type>> others;
+  if (inbox_.use_count() > 1) others.emplace(loop_.get_executor());
   reset_on_exit const ends(done_);
   while (!done) {
     loop_.restart();
@@ -154,6 +163,17 @@ KADORO_DECL void context::turn_later() noexcept {
   ::asio::post(loop_, [self = self_] {
     if (*self == nullptr) return;
     (*self)->turn([&] { (*self)->turn_posted_ = false; });
+  });
+}
+
+/// Posting is all that another thread does: what it brings is looked at in a turn.
+KADORO_DECL std::shared_ptr<io::inbox> context::make_inbox() {
+  return std::make_shared<io::inbox>([&loop = loop_, self = self_] {
+    ::asio::post(loop, [self] {
+      if (*self == nullptr) return;
+      (*self)->turn([&] { (*self)->inbox_->run(); });
+    });
+    return true;
   });
 }
 

@@ -20,7 +20,8 @@ KADORO_DECL context::context(world& in, endpoint const& address)
       random_(detail::split_mix(in.seed_ + in.host_count_++ * 0x9e3779b97f4a7c15u).next()),
       alarm_(*this, &context::fire_timers),
       service_(*this, &context::serve),
-      turn_(*this) {
+      turn_(*this),
+      arrivals_(*this) {
   add_address(address);
 }
 
@@ -34,6 +35,7 @@ KADORO_DECL void context::crash() {
 KADORO_DECL void context::shut_down() {
   assert(!in_turn_ && !firing_ && "kadoro: a host cannot crash or be destroyed from inside its own code");
   if (crashed_) return;
+  if (inbox_) inbox_->close();
   roots_.destroy_all();
   crashed_ = true;
   while (!ports_.empty()) ports_.back()->close();
@@ -92,6 +94,7 @@ KADORO_DECL void context::turn() {
   clock_seen_ = true;
   in_turn_ = true;
   reset_on_exit const ends(in_turn_);
+  if (inbox_ && inbox_->waiting()) ready_.push(arrivals_);
   ready_.run_pass();
   if (!ready_.empty() && !paused_) world_.post(turn_);
 }
@@ -244,6 +247,18 @@ KADORO_DECL void context::spawn(coro::task<void> work) {
   coro::spawned& root = coro::spawned::create(std::move(work), coro::environment(*this), ended, nullptr);
   roots_.add(root);
   root.post();
+}
+
+KADORO_DECL std::shared_ptr<io::inbox> context::inbox() {
+  if (inbox_) return inbox_;
+  thread_ = std::this_thread::get_id();
+  inbox_ = std::make_shared<io::inbox>([this] {
+    if (std::this_thread::get_id() != thread_) return false;
+    post(arrivals_);
+    return true;
+  });
+  if (crashed_) inbox_->close();
+  return inbox_;
 }
 
 KADORO_DECL coro::task<result<int>> context::wait_signal(std::initializer_list<int> signals) {

@@ -15,7 +15,7 @@ inline constexpr std::size_t cursor_field_bytes = 12;  // a two-byte tag and a 6
 inline constexpr errc refusals[] = {
     errc::refused,           errc::refused_client_mode, errc::refused_stale,     errc::refused_publisher,
     errc::refused_signature, errc::refused_full,        errc::refused_too_large, errc::refused_rate,
-    errc::refused_unknown,   errc::refused_unsupported};
+    errc::refused_unknown,   errc::refused_unsupported, errc::refused_validator};
 
 inline std::uint32_t refusal_number(std::optional<errc> why) noexcept {
   if (!why) return 0;
@@ -37,6 +37,7 @@ inline wire::message without_lists(message const& m) {
   out.sequence = m.sequence;
   out.since = m.since;
   out.head = m.head;
+  out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
   return out;
 }
 
@@ -52,6 +53,8 @@ inline message without_contacts(wire::message const& w) {
   m.sequence = w.sequence;
   m.since = w.since;
   m.head = w.head;
+  m.providers = w.providers;
+  m.refusal_text = w.refusal_text;
   return m;
 }
 
@@ -94,6 +97,7 @@ KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
   w.records = m.records;
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
+  w.providers = m.providers;
   std::size_t const size = wire::encoded_size(w);
   if (size > limit)
     return fail(errc::too_large,
@@ -126,6 +130,12 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
       break;
     }
     ++page.passed_over;
+  }
+  for (wire::peer const& p : m.providers) {
+    std::size_t const more = wire::encoded_size(p);
+    if (size + more > room || w.providers.size() == wire::message::max_peers) break;
+    size += more;
+    w.providers.push_back(p);
   }
   std::uint32_t passed = 0;
   for (peer_ref const& contact : m.contacts) {
