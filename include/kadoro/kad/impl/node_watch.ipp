@@ -346,6 +346,10 @@ KADORO_DECL void node_core::take_record(watched_key& of, peer_id const& by, std:
   auto what = is_signed ? from_wire(w, of.key) : unsigned_from_wire(w, of.key);
   if (!what || what->publisher.empty() || !equal(what->key, of.key)) return;
   if (is_signed && (w.remaining_ms == 0 || !(of.knows(*what) || verified_.verify(*what)))) return;
+  if (validators_.objection_to(*what)) {
+    ++validators_.counters().rejected;
+    return;
+  }
   duration const remaining = is_signed
                                  ? std::min<duration>(std::chrono::milliseconds(w.remaining_ms), what->lifetime_max)
                                  : what->lifetime_max;

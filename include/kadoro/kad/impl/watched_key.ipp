@@ -8,6 +8,7 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 
 KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, record what, duration remaining,
                                         time_point now) {
+  if (what.provides()) return;  // no value: it says who has one
   auto at = entries_.find(what.publisher);
   if (at == entries_.end()) {
     if (entries_.size() == max_publishers) {
