@@ -32,6 +32,7 @@ struct message {
   std::uint32_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
+  wire::durability durability = wire::durability::not_said;
   std::shared_ptr<bytes const> storage;
 };
 

@@ -27,6 +27,14 @@ enum class message_type : std::uint32_t {
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };
 
+/// Whether a record that was put is on disk at the peer. Said to those who ask.
+enum class durability : std::uint32_t {
+  not_said = 0,
+  wanted = 1,   ///< request: say whether it is on disk, and see that it soon is
+  pending = 2,  ///< answer: not yet, but it will be; ask again
+  on_disk = 3   ///< answer: neither a crash of the process nor of the machine loses it
+};
+
 /// A record on the wire. A signed record has a publisher, a sequence and a signature; a header is a signed record whose
 /// value is replaced by its SHA-256 (`value_hash`), which can still be verified.
 struct record {
@@ -68,6 +76,7 @@ struct message {
   std::uint32_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
   std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
   std::uint64_t sequence = 0;         ///< field 1014: of a renew
+  wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
 };
 
 /// The exact size that `encode` will produce.

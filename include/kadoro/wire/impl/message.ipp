@@ -18,7 +18,7 @@ using writer = protozero::basic_pbf_writer<output>;
 /// Field numbers, each in one place.
 namespace message_field {
 inline constexpr std::uint32_t type = 1, key = 2, record = 3, closer = 8, providers = 9, records = 1010, refusal = 1011,
-                               records_cursor = 1012, contacts_cursor = 1013, sequence = 1014;
+                               records_cursor = 1012, contacts_cursor = 1013, sequence = 1014, durability = 1020;
 }
 namespace record_field {
 inline constexpr std::uint32_t key = 1, value = 2, time_received = 5, publisher = 666, ttl_s = 777, sequence = 1000,
@@ -103,6 +103,8 @@ void put(Sink& sink, message const& m) {
   if (m.records_cursor != 0) sink.add_number(message_field::records_cursor, m.records_cursor);
   if (m.contacts_cursor != 0) sink.add_number(message_field::contacts_cursor, m.contacts_cursor);
   if (m.sequence != 0) sink.add_number(message_field::sequence, m.sequence);
+  if (m.durability != durability::not_said)
+    sink.add_number(message_field::durability, static_cast<std::uint32_t>(m.durability));
 }
 
 template <class Part>
@@ -223,6 +225,12 @@ inline message read_message(bytes_view data) {
       case message_field::records_cursor: m.records_cursor = number32(reader); break;
       case message_field::contacts_cursor: m.contacts_cursor = number32(reader); break;
       case message_field::sequence: m.sequence = number(reader); break;
+      case message_field::durability: {
+        std::uint64_t const value = number(reader);
+        bool const known = value <= static_cast<std::uint32_t>(durability::on_disk);
+        m.durability = known ? static_cast<durability>(value) : durability::not_said;
+        break;
+      }
       default: reader.skip();
     }
   }

@@ -35,6 +35,7 @@ inline wire::message without_lists(message const& m) {
   out.record = m.record;
   out.refusal = refusal_number(m.refusal);
   out.sequence = m.sequence;
+  out.durability = m.durability;
   return out;
 }
 
@@ -48,6 +49,7 @@ inline message without_contacts(wire::message const& w) {
   m.records_cursor = w.records_cursor;
   m.contacts_cursor = w.contacts_cursor;
   m.sequence = w.sequence;
+  m.durability = w.durability;
   return m;
 }
 
