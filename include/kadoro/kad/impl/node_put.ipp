@@ -97,6 +97,7 @@ KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, 
   if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
   for (replica& r : put->second->replicas) {
     if (r.peer != who) continue;
+    if (put->second->wants_durable && r.now == replica::state::asked) continue;  // it is being asked that, too
     r = {who, replica::state::stored, {}, {}, r.durable};
     decide(*put->second);  // not before: a put that still looks for its replicas has nothing to decide
   }
