@@ -31,9 +31,10 @@ void add_member_options(CLI::App& to, member_settings& s) {
       ->check(CLI::Validator(check_endpoint, "IP:PORT"));
   to.add_option("--identity", s.identity, "file of the identity, made if it is missing; without it a fresh one");
   to.add_option("--swarm-key", s.swarm_key, "file with a secret of at least 16 bytes that all members share");
-  to.add_option("--data", s.data,
-                "folder where what this member holds and knows survives a restart, and its identity if --identity names "
-                "no file");
+  to.add_option(
+      "--data", s.data,
+      "folder where what this member holds and knows survives a restart, and its identity if --identity names "
+      "no file");
   to.add_flag("--data-required", s.data_required, "without a folder that can be read and written, end");
   to.add_option("--replicas", s.replicas, "on how many peers a record is stored")
       ->check(CLI::Range(std::size_t{1}, kad::table_options().k))
@@ -47,7 +48,8 @@ void add_member_options(CLI::App& to, member_settings& s) {
 
 void add_node_options(CLI::App& to, node_settings& s) {
   add_member_options(to, s);
-  to.add_option("--bootstrap", s.bootstrap, "multiaddrs of members to start from; not needed with --data, after the first time");
+  to.add_option("--bootstrap", s.bootstrap,
+                "multiaddrs of members to start from; not needed with --data, after the first time");
   to.add_option("--cluster", s.cluster, "name of the swarm")->capture_default_str();
   to.add_option("--shard-id", s.shard_id, "the shard that this node holds")->required()->envname("LLAMA_SHARD_ID");
   to.add_option("--total-shards", s.total_shards, "shards of the model")

@@ -179,7 +179,8 @@ TEST_CASE("lmdb: killed at any moment, it has all that was acknowledged and no h
       for (std::uint32_t n = 1;; ++n) {
         std::string const value(n % 7 == 0 ? 6000 : 40, static_cast<char>('a' + n % 26));
         std::vector<database_change> const pair{put("left " + std::to_string(n), value),
-                                                put("right " + std::to_string(n), value), put("last", std::to_string(n))};
+                                                put("right " + std::to_string(n), value),
+                                                put("last", std::to_string(n))};
         if (!d.commit(pair, kind::changes)) ::_exit(2);
         if (::write(ends[1], &n, sizeof n) != sizeof n) ::_exit(3);
       }

@@ -51,8 +51,9 @@ TEST_CASE("kept slots: live records go on with what remains, others are remember
   fixture a;
   CHECK_FALSE(a.store.put(a.made("live", 5), origin::publisher_session, 77, 60s, start).refused);
   CHECK_FALSE(a.store.put(a.made("gone", 6, 10s), origin::handed_on, std::nullopt, 3s, start).refused);
-  CHECK_FALSE(a.store.put(a.made("withdrawn", 7, 60s, "", record::flag_tombstone), origin::own, std::nullopt, 60s, start)
-                  .refused);
+  CHECK_FALSE(
+      a.store.put(a.made("withdrawn", 7, 60s, "", record::flag_tombstone), origin::own, std::nullopt, 60s, start)
+          .refused);
   CHECK(a.store.backlog() == 1);  // not verified yet, and kept as such
 
   fixture b;
@@ -102,7 +103,8 @@ TEST_CASE("kept slots: after another boot a record sleeps until its publisher re
   CHECK(b.store.size() == 0);
   CHECK(b.store.bytes() > 0);
   CHECK_FALSE(b.store.find(as_bytes("key"), a.who, now));
-  CHECK(b.store.put(a.made("key", 4), origin::publisher_session, std::nullopt, 60s, now).refused == errc::refused_stale);
+  CHECK(b.store.put(a.made("key", 4), origin::publisher_session, std::nullopt, 60s, now).refused ==
+        errc::refused_stale);
   CHECK(b.store.put(a.made("key", 5), origin::handed_on, std::nullopt, 60s, now).refused == errc::refused_stale);
   CHECK(b.store.renew(as_bytes("key"), a.who, 4, now) == errc::refused_stale);
   CHECK(b.store.renew(as_bytes("key"), a.who, 6, now) == errc::refused_unknown);

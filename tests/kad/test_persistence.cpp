@@ -30,8 +30,7 @@ struct kept_swarm {
   /// Comes back after a crash, knowing nobody but from its database.
   result<void> restart(std::size_t index, kad::node_options how) {
     if (swarm.hosts[index]->crashed())
-      swarm.hosts[index] =
-          std::make_unique<io::sim::context>(swarm.world, simulated_swarm::address(index + 1));
+      swarm.hosts[index] = std::make_unique<io::sim::context>(swarm.world, simulated_swarm::address(index + 1));
     swarm.nodes[index].reset();
     how.listen = simulated_swarm::address(index + 1);
     auto opened = kad::node::open(*swarm.hosts[index], swarm.identities[index], how);
@@ -41,9 +40,7 @@ struct kept_swarm {
   }
   void restart(std::size_t index) { REQUIRE(restart(index, options(index))); }
   bool join(std::size_t index) { return swarm.hosts[index]->run(swarm.nodes[index]->join()).has_value(); }
-  kad::peer_id id(std::size_t index) const {
-    return kad::peer_id::of_ed25519(swarm.identities[index].public_key());
-  }
+  kad::peer_id id(std::size_t index) const { return kad::peer_id::of_ed25519(swarm.identities[index].public_key()); }
 
   std::vector<io::sim::database> databases;
   simulated_swarm swarm;

@@ -64,8 +64,8 @@ struct put_options {
   kad::quorum quorum = quorum::majority();
   duration lifetime = std::chrono::hours(1);  ///< after the last renewal; this node renews every half of it
   bool read_back = false;                     ///< ask a replica for it once it is stored, and say so in the receipt
-  /// Replicas with a database are to answer once it is on their disks, and the quorum is one of those that say so. Costs
-  /// each of them a sync. A withdrawal has that anyway, as far as a replica can, but does not wait for it.
+  /// Replicas with a database are to answer once it is on their disks, and the quorum is one of those that say so.
+  /// Costs each of them a sync. A withdrawal has that anyway, as far as a replica can, but does not wait for it.
   bool durable = false;
 };
 

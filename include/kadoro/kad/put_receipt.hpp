@@ -35,7 +35,7 @@ class put_receipt {
     std::uint64_t sequence = 0;
     std::size_t replicas_wanted = 0;
     std::size_t needed = 1;
-    bool wants_durable = false;  ///< the quorum is one of durable copies
+    bool wants_durable = false;     ///< the quorum is one of durable copies
     std::vector<replica> replicas;  ///< the replica set R: the closest known and not proven dead
     read_back reading = read_back::not_asked;
     std::optional<error> failure;  ///< why nobody was even asked

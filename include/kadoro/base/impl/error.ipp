@@ -63,7 +63,7 @@ inline bool belongs(errc code, condition value) noexcept {
     case condition::not_found: return code == errc::not_found || code == errc::refused_unknown;
     case condition::unreachable: return code == errc::unreachable || code == errc::wrong_identity;
     case condition::no_answer: return code == errc::no_answer;
-    case condition::malformed: 
+    case condition::malformed:
       return code == errc::malformed || code == errc::bad_signature || code == errc::corrupt ||
              code == errc::wrong_version;
     case condition::closed: return code == errc::closed;

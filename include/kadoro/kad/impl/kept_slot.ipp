@@ -131,8 +131,9 @@ KADORO_DECL result<kept_slot> kept_slot::decode(bytes_view records_key, bytes_vi
     }
     auto what = detail::read_kept_record(data, out.key);
     if (!what) return fail(what.error());
-    (tag == field::valid ? out.valid : tag == field::pending ? out.pending : out.dormant) =
-        kept_copy{std::move(*what), {}};
+    (tag == field::valid     ? out.valid
+     : tag == field::pending ? out.pending
+                             : out.dormant) = kept_copy{std::move(*what), {}};
   }
 
   bool complete = false;

@@ -166,8 +166,8 @@ KADORO_DECL void node_core::tick() {
   arm_tick();
 }
 
-/// Whom this node knows is noted for its next life. Whom it knew in its last one is forgotten once it has looked around:
-/// who of them lives is in the table.
+/// Whom this node knows is noted for its next life. Whom it knew in its last one is forgotten once it has looked
+/// around: who of them lives is in the table.
 KADORO_DECL void node_core::keep_contacts(time_point now) {
   static constexpr duration patience = std::chrono::seconds(10);
   if (!kept_) return;

@@ -76,8 +76,7 @@ class persistence::loader {
   result<void> visit(bytes_view name, bytes_view entry) {
     bool const first = !std::exchange(begun_, true);
     bool const versioned = as_text(name) == detail::version_entry;
-    if (first != versioned)
-      return fail(errc::wrong_version, "no database of kadoro: it does not begin with a version");
+    if (first != versioned) return fail(errc::wrong_version, "no database of kadoro: it does not begin with a version");
     if (entry.size() < detail::checksum_bytes) return corrupt("is too short");
     bytes_view const content = entry.subspan(detail::checksum_bytes);
     crypto::digest const sum = detail::checksum(name, content);
@@ -315,8 +314,7 @@ KADORO_DECL std::vector<io::database_change> persistence::gathered() const {
 
   auto const put_slot = [&](kept_slot const& s, bool records) {
     put(kept_slot::entry_key(s.key, s.owner, s.relayed, kept_slot::part::times), s.encode_times(scale));
-    if (records)
-      put(kept_slot::entry_key(s.key, s.owner, s.relayed, kept_slot::part::records), s.encode_records());
+    if (records) put(kept_slot::entry_key(s.key, s.owner, s.relayed, kept_slot::part::records), s.encode_records());
   };
   if (whole_) {
     put(to_bytes(as_bytes(detail::version_entry)), as_bytes(detail::version_text));

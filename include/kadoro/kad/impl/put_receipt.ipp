@@ -17,9 +17,9 @@ KADORO_DECL std::size_t put_receipt::count(replica::state s) const noexcept {
 }
 
 KADORO_DECL std::size_t put_receipt::durable() const noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(state_->replicas.begin(), state_->replicas.end(),
-                    [](replica const& r) { return r.now == replica::state::stored && r.durable; }));
+  return static_cast<std::size_t>(std::count_if(state_->replicas.begin(), state_->replicas.end(), [](replica const& r) {
+    return r.now == replica::state::stored && r.durable;
+  }));
 }
 
 KADORO_DECL std::string put_receipt::explain() const {

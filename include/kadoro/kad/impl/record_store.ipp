@@ -328,8 +328,7 @@ KADORO_DECL void record_store::begin_change(slot_map::iterator at) { tally(at, f
 
 KADORO_DECL bool record_store::end_change(slot_map::iterator at, bool times_only) {
   slot& in = at->second;
-  if (listener_ != nullptr)
-    listener_->on_slot_changed(at->first.key, at->first.owner, at->first.relayed, times_only);
+  if (listener_ != nullptr) listener_->on_slot_changed(at->first.key, at->first.owner, at->first.relayed, times_only);
   auto entry = agenda_.extract({in.due, in.serial});
   if (!in.live() && !in.remembered) {
     slots_.erase(at);

@@ -209,8 +209,9 @@ KADORO_DECL result<void> database::load(visitor const& visit) {
     auto const locked = made->lock();
     if (!locked) return locked;
     if (options_.probe && !made->survives_reading())
-      return fail(errc::corrupt,
-                  path_ + ": damaged: reading it kills a process; put a copy in its place, or remove it to start again");
+      return fail(
+          errc::corrupt,
+          path_ + ": damaged: reading it kills a process; put a copy in its place, or remove it to start again");
     auto const opened = made->open(true);
     if (!opened) return opened;
     open_ = std::move(made);

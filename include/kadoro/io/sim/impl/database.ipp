@@ -46,7 +46,8 @@ KADORO_DECL result<void> database::commit(std::span<database_change const> chang
   std::uint64_t written = 0;
   for (database_change const& change : changes) {
     if (change.key.empty() || change.key.size() > max_key_bytes)
-      return fail(errc::invalid_argument, "simulated database: a key of " + std::to_string(change.key.size()) + " bytes");
+      return fail(errc::invalid_argument,
+                  "simulated database: a key of " + std::to_string(change.key.size()) + " bytes");
     written += change.key.size() + (change.value ? change.value->size() : 0);
     if (change.value)
       next[change.key] = *change.value;
