@@ -206,9 +206,9 @@ TEST_CASE("persistence: a node that is to refuse takes nothing while it cannot w
 TEST_CASE("persistence: what cannot be read is a clear error, and is left as it is") {
   kept_swarm s(7, 3);
   CHECK(s.swarm.put(0, "key", "value", durable()).durable() == 2);
+  CHECK(s.swarm.put(0, "zone", "value", durable()).durable() == 2);
   s.swarm.world.run_for(1s);
   s.swarm.crash(1);
-  auto const good = s.databases[1].entries();
   auto how = s.options(1);
   errc code{};
   SUBCASE("damaged") {
@@ -250,6 +250,7 @@ TEST_CASE("persistence: what cannot be read is a clear error, and is left as it 
   REQUIRE(s.restart(1, how));
   CHECK(s.swarm.nodes[1]->persistence().now == state::off);
   CHECK_FALSE(s.swarm.nodes[1]->persistence().why.empty());
+  CHECK(s.swarm.nodes[1]->store().size() == 0);  // not half of it either
   CHECK(s.join(1));
   auto const receipt = s.swarm.put(0, "other", "value", durable());
   CHECK(receipt.stored() == 2);

@@ -101,8 +101,12 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
   node_ = std::move(*opened);
   ++life_;
   oracle_.begin_life(id_, lies());
-  if (how_.has_database && node_->persistence().now == kad::persistence_status::state::working)
+  if (how_.has_database) {
+    auto const kept = node_->persistence();
+    oracle_.expect(kept.now != kad::persistence_status::state::off, check::durable_is_kept,
+                   [&] { return id_.short_string() + " cannot read its database: " + kept.why; });
     oracle_.on_reloaded(id_, node_->store(), host_->now());
+  }
   if (how_.has_directory) {
     directory::directory_options d;
     d.cluster = "sim";

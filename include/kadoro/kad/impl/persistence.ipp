@@ -92,15 +92,22 @@ class persistence::loader {
     switch (static_cast<char>(name.front())) {
       case detail::slot_prefix: return read_slot(name, content);
       case detail::contact_prefix: read_contact(name.subspan(1), content); [[fallthrough]];
-      default: to_.small_[to_bytes(name)] = to_bytes(content);
+      default: small_[to_bytes(name)] = to_bytes(content);
     }
     return {};
   }
 
-  /// Whether what is on disk must be written anew: its times mean something else now, some of it is of no use, or there
-  /// is nothing.
-  bool stale() const noexcept { return !same_boot_ || dropped_; }
   bool complete() const noexcept { return times_name_.empty(); }
+
+  /// Once all has been read: half of what a node knew is worse than nothing.
+  void hand_over() {
+    for (kept_slot& slot : slots_) restore(slot);
+    to_.contacts_ = std::move(contacts_);
+    to_.small_ = std::move(small_);
+    to_.status_.loaded_contacts = to_.contacts_.size();
+    // What means something else now, or is of no use, must be written anew.
+    to_.whole_ = !same_boot_ || to_.status_.loaded_dropped > 0;
+  }
 
  private:
   static tl::unexpected<error> corrupt(char const* why) {
@@ -130,19 +137,21 @@ class persistence::loader {
     times_name_.clear();
     auto slot = kept_slot::decode(name, content, times_, scale_);
     if (!slot) return corrupt(slot.error().message().c_str());
-    time_point const now = scale_.now;
-    bool const keep = same_boot_ || slot->put_to_sleep(scale_.from_ms(saved_ms_), now);
-    auto const lives = [now](std::optional<kept_copy> const& c) { return c && c->expires > now; };
-    bool const live = lives(slot->valid) || lives(slot->pending);
-    bool const sleeping = slot->dormant.has_value();
-    persistence_status& status = to_.status_;
-    if (!keep || !to_.store_.restore(std::move(*slot))) {
-      ++status.loaded_dropped;
-      dropped_ = true;
-      return {};
-    }
-    ++(live ? status.loaded_live : sleeping ? status.loaded_sleeping : status.loaded_remembered);
+    slots_.push_back(std::move(*slot));
     return {};
+  }
+
+  void restore(kept_slot& slot) {
+    time_point const now = scale_.now;
+    persistence_status& status = to_.status_;
+    bool const keep = same_boot_ || slot.put_to_sleep(scale_.from_ms(saved_ms_), now);
+    auto const lives = [now](std::optional<kept_copy> const& c) { return c && c->expires > now; };
+    bool const live = lives(slot.valid) || lives(slot.pending);
+    bool const sleeping = slot.dormant.has_value();
+    if (!keep || !to_.store_.restore(std::move(slot)))
+      ++status.loaded_dropped;
+    else
+      ++(live ? status.loaded_live : sleeping ? status.loaded_sleeping : status.loaded_remembered);
   }
 
   /// One that cannot be read is not worth an error: it is asked for nothing but an address to try.
@@ -163,9 +172,8 @@ class persistence::loader {
       }
     }
     static constexpr std::size_t max_contacts = 256;
-    if (contact->addresses().empty() || to_.contacts_.size() == max_contacts) return;
-    to_.contacts_.push_back(contact);
-    ++to_.status_.loaded_contacts;
+    if (contact->addresses().empty() || contacts_.size() == max_contacts) return;
+    contacts_.push_back(contact);
   } catch (protozero::exception const&) {
     return;
   }
@@ -176,8 +184,10 @@ class persistence::loader {
   kept_slot::boot_scale scale_;
   bool begun_ = false;
   bool same_boot_ = false;
-  bool dropped_ = false;
   std::uint64_t saved_ms_ = 0;
+  std::vector<kept_slot> slots_;
+  std::vector<peer_ref> contacts_;
+  std::map<kadoro::bytes, kadoro::bytes> small_;
   kadoro::bytes times_name_;
   kadoro::bytes times_;
 };
@@ -213,10 +223,7 @@ KADORO_DECL result<void> persistence::load(transport::peer_book& book) {
   loader reader(*this, book);
   auto loaded = how_.database->load([&reader](bytes_view name, bytes_view entry) { return reader.visit(name, entry); });
   if (loaded && !reader.complete()) loaded = fail(errc::corrupt, "an entry of the database is missing: it is damaged");
-  if (loaded) {
-    whole_ = reader.stale();
-    return {};
-  }
+  if (loaded) reader.hand_over();
   return loaded;
 }
 
