@@ -25,6 +25,9 @@ endif()
 # That kadoro/src.hpp lists the same files is checked by the tidy test, that it compiles by the consumption tests.
 file(GLOB_RECURSE kadoro_ipp_files CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
      "${PROJECT_SOURCE_DIR}/include/kadoro/*.ipp")
+if(NOT TARGET kadoro_lmdb)
+  list(FILTER kadoro_ipp_files EXCLUDE REGEX "^kadoro/io/lmdb/")
+endif()
 set(kadoro_folders "")
 foreach(file IN LISTS kadoro_ipp_files)
   string(REGEX REPLACE "^kadoro/(.*)/impl/[^/]*$" "\\1" folder "${file}")
@@ -47,3 +50,7 @@ endforeach()
 add_library(kadoro_compiled STATIC ${kadoro_sources})
 target_compile_definitions(kadoro_compiled PUBLIC KADORO_SEPARATE_COMPILATION)
 target_link_libraries(kadoro_compiled PUBLIC kadoro::asio kadoro_dev)
+if(TARGET kadoro_lmdb)
+  target_link_libraries(kadoro_compiled PUBLIC kadoro_lmdb)
+  target_compile_definitions(kadoro_compiled PUBLIC KADORO_WITH_LMDB)  # for our own programs, which do without it too
+endif()

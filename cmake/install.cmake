@@ -12,6 +12,10 @@ if(TARGET kadoro_asio)
   install(TARGETS kadoro_asio EXPORT kadoro-asio-targets)
   install(EXPORT kadoro-asio-targets NAMESPACE kadoro:: DESTINATION "${kadoro_package_dir}")
 endif()
+if(TARGET kadoro_lmdb)
+  install(TARGETS kadoro_lmdb EXPORT kadoro-lmdb-targets)
+  install(EXPORT kadoro-lmdb-targets NAMESPACE kadoro:: DESTINATION "${kadoro_package_dir}")
+endif()
 
 configure_file(cmake/kadoro-config.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/kadoro-config.cmake" @ONLY)
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/kadoro-config-version.cmake"

@@ -1,4 +1,5 @@
-# The targets that users link: kadoro::kadoro (everything portable) and kadoro::asio (the Asio backend).
+# The targets that users link: kadoro::kadoro (everything portable), kadoro::asio (the Asio backend), and kadoro::lmdb (a
+# database in a file).
 list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
 
 find_package(PkgConfig REQUIRED)
@@ -29,4 +30,18 @@ if(Asio_FOUND)
   add_library(kadoro::asio ALIAS kadoro_asio)
   set_target_properties(kadoro_asio PROPERTIES EXPORT_NAME asio)
   target_link_libraries(kadoro_asio INTERFACE kadoro Asio::asio)
+endif()
+
+# Persistence is for those who want it: kadoro::lmdb is there where liblmdb is.
+option(KADORO_LMDB "Offer kadoro::lmdb, if liblmdb is found" ON)
+if(KADORO_LMDB)
+  pkg_check_modules(kadoro_liblmdb QUIET IMPORTED_TARGET GLOBAL lmdb)
+endif()
+if(TARGET PkgConfig::kadoro_liblmdb)
+  add_library(kadoro_lmdb INTERFACE)
+  add_library(kadoro::lmdb ALIAS kadoro_lmdb)
+  set_target_properties(kadoro_lmdb PROPERTIES EXPORT_NAME lmdb)
+  target_link_libraries(kadoro_lmdb INTERFACE kadoro PkgConfig::kadoro_liblmdb)
+elseif(PROJECT_IS_TOP_LEVEL)
+  message(STATUS "kadoro: without kadoro::lmdb, nodes keep nothing across restarts (Debian: liblmdb-dev)")
 endif()

@@ -3,6 +3,9 @@
 file(GLOB_RECURSE kadoro_headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
      "${PROJECT_SOURCE_DIR}/include/*.hpp")
 list(FILTER kadoro_headers EXCLUDE REGEX "/impl/|/src\\.hpp$")
+if(NOT TARGET kadoro_lmdb)
+  list(FILTER kadoro_headers EXCLUDE REGEX "^kadoro/io/lmdb/")
+endif()
 
 set(kadoro_header_flags -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
     "-I${PROJECT_SOURCE_DIR}/include" -DASIO_STANDALONE)

@@ -62,13 +62,14 @@ coro::task<void> puts(member& self, node_settings const& s) {
   stopwatch watch;
   kad::put_options how;
   how.quorum = *kad::quorum::parse(s.quorum);
+  how.durable = s.durable;
   bytes value(value_bytes);
   for (std::size_t i = 0; i < s.put; ++i) {
     std::string const key = bench_key(s, s.shard_id, i);
     node.context().random().fill(value);
     watch.start();
     auto const receipt = co_await node.put(as_bytes(key), value, how);
-    bool const ok = receipt && receipt->ok();
+    bool const ok = receipt && receipt->ok() && (!s.durable || receipt->durable() >= receipt->needed());
     watch.stop(ok);
     if (!ok) say("put of " + key + ": " + (receipt ? receipt->explain() : receipt.error().message()));
   }

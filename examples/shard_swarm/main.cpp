@@ -31,6 +31,11 @@ void add_member_options(CLI::App& to, member_settings& s) {
       ->check(CLI::Validator(check_endpoint, "IP:PORT"));
   to.add_option("--identity", s.identity, "file of the identity, made if it is missing; without it a fresh one");
   to.add_option("--swarm-key", s.swarm_key, "file with a secret of at least 16 bytes that all members share");
+  to.add_option(
+      "--data", s.data,
+      "folder where what this member holds and knows survives a restart, and its identity if --identity names "
+      "no file");
+  to.add_flag("--data-required", s.data_required, "without a folder that can be read and written, end");
   to.add_option("--replicas", s.replicas, "on how many peers a record is stored")
       ->check(CLI::Range(std::size_t{1}, kad::table_options().k))
       ->capture_default_str();
@@ -43,7 +48,8 @@ void add_member_options(CLI::App& to, member_settings& s) {
 
 void add_node_options(CLI::App& to, node_settings& s) {
   add_member_options(to, s);
-  to.add_option("--bootstrap", s.bootstrap, "multiaddrs of members to start from")->required();
+  to.add_option("--bootstrap", s.bootstrap,
+                "multiaddrs of members to start from; not needed with --data, after the first time");
   to.add_option("--cluster", s.cluster, "name of the swarm")->capture_default_str();
   to.add_option("--shard-id", s.shard_id, "the shard that this node holds")->required()->envname("LLAMA_SHARD_ID");
   to.add_option("--total-shards", s.total_shards, "shards of the model")
@@ -65,6 +71,7 @@ void add_node_options(CLI::App& to, node_settings& s) {
       ->capture_default_str();
   to.add_option("--put", s.put, "once all shards are found: so many puts, one after the other, timed")
       ->check(CLI::Range(std::size_t{0}, max_operations));
+  to.add_flag("--durable", s.durable, "the puts are to be on disk at their quorum before they count");
   to.add_option("--get", s.get, "then so many gets of keys that another shard's node has put")
       ->check(CLI::Range(std::size_t{0}, max_operations));
   to.add_option("--get-from", s.get_from, "whose keys; default: the next shard's");
@@ -83,6 +90,7 @@ int usage_error(std::string const& what) {
 
 /// What depends on more than one option.
 std::string contradiction(node_settings const& s) {
+  if (s.bootstrap.empty() && s.data.empty()) return "--bootstrap is required, unless --data knows other members";
   if (s.shard_id >= s.total_shards)
     return "--shard-id " + std::to_string(s.shard_id) + ": there are only " + std::to_string(s.total_shards) +
            " shards, from 0";

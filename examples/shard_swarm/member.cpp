@@ -4,12 +4,16 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "kadoro/coro/deadline.hpp"
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/crypto/sha256.hpp"
 #include "kadoro/directory/status.hpp"
+#if defined(KADORO_WITH_LMDB)
+#include "kadoro/io/lmdb/database.hpp"
+#endif
 
 namespace shard_swarm {
 
@@ -32,6 +36,19 @@ result<byte_array<32>> read_swarm_key(io::storage& files, std::string const& pat
 result<crypto::identity> read_identity(io::storage& files, std::string const& path, random_source& random) {
   if (path.empty()) return crypto::identity::generate(random);
   return crypto::identity::load_or_create(files, path, random);
+}
+
+/// The folder is made if it is not there.
+result<std::unique_ptr<io::database>> find_database(std::string const& folder) {
+#if defined(KADORO_WITH_LMDB)
+  std::error_code problem;
+  std::filesystem::create_directories(folder, problem);
+  if (problem) return fail(errc::io_failure, folder + ": cannot be made: " + problem.message());
+  return std::make_unique<io::lmdb::database>(folder + "/kadoro.lmdb");
+#else
+  return fail(errc::invalid_argument,
+              "--data " + folder + ": this program was built without LMDB (Debian: liblmdb-dev)");
+#endif
 }
 
 /// At once whole or not there: a reader never sees half of it.
@@ -72,10 +89,19 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
   std::unique_ptr<member> made(new member(context.now()));
   auto const logged = made->events_.open(settings.events);
   if (!logged) return fail(logged.error());
-  auto const self = read_identity(made->files_, settings.identity, context.random());
+  kad::node_options options;
+  std::string identity_file = settings.identity;
+  if (!settings.data.empty()) {
+    auto database = find_database(settings.data);
+    if (!database) return fail(database.error());
+    made->database_ = std::move(*database);
+    options.database = made->database_.get();
+    if (settings.data_required) options.database_trouble = kad::database_trouble::refuse;
+    if (identity_file.empty()) identity_file = settings.data + "/identity";
+  }
+  auto const self = read_identity(made->files_, identity_file, context.random());
   if (!self) return fail(self.error());
 
-  kad::node_options options;
   auto const listen = io::endpoint::parse(settings.listen);
   if (!listen) return fail(listen.error());
   options.listen = *listen;
@@ -91,7 +117,7 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
     if (!key) return fail(key.error());
     options.swarm_key = *key;
   }
-  if (!settings.identity.empty()) {
+  if (!settings.identity.empty()) {  // a database takes over what this says
     options.storage = &made->files_;
     options.sequence_blob = settings.identity + ".sequence";
   }
@@ -112,6 +138,10 @@ result<void> member::introduce(member_settings const& settings) {
   say(address);
   say("mode: " + std::string(mode) + ", backend: " + std::string(backend) +
       ", replicas: " + std::to_string(node_->replicas()));
+  auto const kept = node_->persistence();
+  if (kept.now != kad::persistence_status::state::none)
+    say("data: " + to_string(kept) + ", " + std::to_string(kept.loaded_live) + " records, " +
+        std::to_string(kept.loaded_sleeping) + " asleep, " + std::to_string(kept.loaded_contacts) + " contacts");
   events_.write("listening",
                 {{"address", address}, {"peer_id", node_->id().to_string()}, {"mode", mode}, {"backend", backend}});
   if (settings.addr_file.empty()) return {};

@@ -7,6 +7,7 @@
 #include "kadoro/coro/event.hpp"
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/database.hpp"
 #include "kadoro/io/posix/file_storage.hpp"
 #include "kadoro/kad/node.hpp"
 #include "settings.hpp"
@@ -42,6 +43,7 @@ class member {
 
   time_point started_;
   io::posix::file_storage files_;
+  std::unique_ptr<io::database> database_;
   event_log events_;
   std::unique_ptr<kad::node> node_;
 };

@@ -50,7 +50,7 @@ coro::task<int> serve(io::context& context, member& self, member_settings const&
     auto const interval =
         std::chrono::duration_cast<duration>(std::chrono::duration<double>(settings.status_interval_s));
     if (interval > duration::zero()) work.spawn(report(self, interval));
-    work.spawn(join(self, settings.bootstrap.empty()));
+    work.spawn(join(self, settings.bootstrap.empty() && settings.data.empty()));
     co_await stop.wait();
   } else {
     code = complain(introduced.error());

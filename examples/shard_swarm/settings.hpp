@@ -21,6 +21,8 @@ struct member_settings {
   std::string listen;
   std::string identity;   ///< file; empty: a fresh identity
   std::string swarm_key;  ///< file; empty: an open swarm
+  std::string data;       ///< folder; empty: nothing is kept across restarts
+  bool data_required = false;
   std::string mode = "server";
   std::size_t replicas = kad::node_options::default_replicas;
   std::string addr_file;
@@ -39,6 +41,7 @@ struct node_settings : member_settings {
   std::string quorum = "majority";
   double lifetime_s = 10;
   std::size_t put = 0;
+  bool durable = false;
   std::size_t get = 0;
   std::optional<std::uint32_t> get_from;
 };

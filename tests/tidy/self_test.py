@@ -19,6 +19,8 @@ REPORTED = [
     ("platform", {"include/kadoro/io/x.hpp": header("#include <asio.hpp>")}),
     ("platform", {"include/kadoro/io/sim/x.hpp": header("#  include <unistd.h>")}),
     ("platform", {"include/kadoro/kad/x.hpp": header('#include "kadoro/io/asio/context.hpp"')}),
+    ("platform", {"include/kadoro/kad/x.hpp": header("#include <lmdb.h>")}),
+    ("platform", {"include/kadoro/kad/x.hpp": header('#include "kadoro/io/lmdb/database.hpp"')}),
     ("pragma-once", {"include/kadoro/kad/x.hpp": "#include <vector>\n"}),
     ("pragma-once", {"tests/kad/helper.hpp": "// #pragma once\nint x;\n"}),
     ("length", {"include/kadoro/kad/x.hpp": header("\n" * 460)}),

@@ -141,6 +141,8 @@ void chaos::end() {
     m->disk().fail_reads(0);
     m->disk().fail_writes(0);
     m->disk().set_capacity(io::sim::storage::unlimited);
+    m->database().fail_commits(0);
+    m->database().set_capacity(io::sim::database::unlimited);
   }
 }
 
@@ -371,13 +373,18 @@ void chaos::strike(fault what) {
     }
     case fault::disk_error:
       m->disk().fail_writes(1 + random.below(3));
+      m->database().fail_commits(2);
       if (one_in(2, random)) m->disk().fail_reads(1 + random.below(2));
       if (one_in(2, random)) power_off(*m, fault::restart, [](member&) {});
       return;
     case fault::disk_full:
       m->disk().set_capacity(1);
+      m->database().set_capacity(1);
       if (one_in(2, random)) power_off(*m, fault::restart, [](member&) {});
-      return until_later(5s, [m] { m->disk().set_capacity(io::sim::storage::unlimited); });
+      return until_later(5s, [m] {
+        m->disk().set_capacity(io::sim::storage::unlimited);
+        m->database().set_capacity(io::sim::database::unlimited);
+      });
     default: return;
   }
 }

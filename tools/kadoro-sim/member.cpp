@@ -81,6 +81,7 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
   o.swarm_key = how_.swarm_key;
   o.table.k = plan_.k;
   o.storage = &disk_;
+  if (how_.has_database) o.database = &database_;
   o.store = limits();
   o.transport = [this](io::context& context, transport::peer_book& book, crypto::identity const& self,
                        kad::node_options const& from) -> result<std::unique_ptr<transport::transport>> {
@@ -100,6 +101,12 @@ bool member::start(std::vector<kad::multiaddr> const& bootstrap) {
   node_ = std::move(*opened);
   ++life_;
   oracle_.begin_life(id_, lies());
+  if (how_.has_database) {
+    auto const kept = node_->persistence();
+    oracle_.expect(kept.now != kad::persistence_status::state::off, check::durable_is_kept,
+                   [&] { return id_.short_string() + " cannot read its database: " + kept.why; });
+    oracle_.on_reloaded(id_, node_->store(), host_->now());
+  }
   if (how_.has_directory) {
     directory::directory_options d;
     d.cluster = "sim";
@@ -156,13 +163,16 @@ coro::task<void> member::end(member& m, bool withdraw) {
 }
 
 void member::lose_files() {
+  oracle_.on_disk_lost(id_);
   identity_.reset();
+  database_.entries().clear();
   lose_sequence();
 }
 
 void member::lose_sequence() {
   auto const removed = disk_.remove("sequence");
   static_cast<void>(removed);
+  std::erase_if(database_.entries(), [](auto const& entry) { return entry.first.front() == 'b'; });  // its blobs
 }
 
 void member::set_liar(std::shared_ptr<liar> how) {
@@ -242,6 +252,7 @@ kad::put_options member::put_options(kad::quorum quorum, bool read_back) const {
   o.quorum = quorum;
   o.lifetime = plan_.lifetime;
   o.read_back = read_back;
+  o.durable = values_ % 4 == 1;
   return o;
 }
 

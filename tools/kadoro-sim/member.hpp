@@ -8,6 +8,7 @@
 #include "kadoro/coro/scope.hpp"
 #include "kadoro/directory/swarm_directory.hpp"
 #include "kadoro/io/sim/context.hpp"
+#include "kadoro/io/sim/database.hpp"
 #include "kadoro/io/sim/storage.hpp"
 #include "kadoro/kad/node.hpp"
 #include "observed_transport.hpp"
@@ -32,10 +33,11 @@ class member final : private witness {
     kadoro::io::endpoint address;
     kadoro::kad::peer_mode mode = kadoro::kad::peer_mode::server;
     bool has_directory = false;
-    bool seed = false;         ///< others bootstrap from it: it keeps its identity
-    bool works = true;         ///< puts and gets
-    bool small_store = false;  ///< room for a few records only
-    bool old_version = false;  ///< knows neither renew nor replicate
+    bool seed = false;          ///< others bootstrap from it: it keeps its identity
+    bool works = true;          ///< puts and gets
+    bool has_database = false;  ///< what it holds survives its lives
+    bool small_store = false;   ///< room for a few records only
+    bool old_version = false;   ///< knows neither renew nor replicate
     kadoro::duration clock_offset{};
     double clock_drift = 0;
     kadoro::io::sim::nat* nat = nullptr;
@@ -78,6 +80,7 @@ class member final : private witness {
   options& will_be() noexcept { return how_; }
   kadoro::io::sim::context& host() noexcept { return *host_; }
   kadoro::io::sim::storage& disk() noexcept { return disk_; }
+  kadoro::io::sim::database& database() noexcept { return database_; }
   kadoro::kad::node* node() noexcept { return node_.get(); }
   kadoro::directory::swarm_directory* directory() noexcept { return directory_.get(); }
   observed_transport* transport() noexcept { return transport_; }
@@ -135,6 +138,7 @@ class member final : private witness {
   std::optional<kadoro::crypto::identity> identity_;
   peer_id id_;
   kadoro::io::sim::storage disk_;
+  kadoro::io::sim::database database_;  ///< on the same disk
   std::shared_ptr<liar> liar_;
   bool working_ = true;
   bool joined_ = false;

@@ -1,6 +1,7 @@
 #include "oracle.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace kadoro_sim {
 
@@ -47,7 +48,63 @@ void oracle::begin_life(peer_id const& who, bool lies) {
   if (!lies) memories_[who].clear();
 }
 
-void oracle::end_life(peer_id const& who) { memories_.erase(who); }
+void oracle::end_life(peer_id const& who) {
+  auto const at = memories_.find(who);
+  if (at == memories_.end()) return;
+  last_memories_[who] = std::move(at->second);
+  memories_.erase(at);
+}
+
+void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_point host_now) {
+  time_point const now = world_.now();
+  duration const ahead = host_now - now;
+  for (auto const& [slot, p] : promises_[who]) {
+    if (p.remembered_until <= now) continue;
+    auto const known = store.highest(slot.key, slot.publisher);
+    auto const lacks = [&, slot = slot, p = p] {
+      return who.short_string() + " has called " + name(slot) + ", sequence " + std::to_string(p.sequence) +
+             ", durable, but starts with " + (known ? "sequence " + std::to_string(known->sequence) : "nothing");
+    };
+    if (!expect(known && known->sequence >= p.sequence, check::durable_is_kept, lacks)) return;
+    if (known->sequence > p.sequence || p.lives_until <= now) continue;
+    if (!expect(store.find(slot.key, slot.publisher, host_now).has_value(), check::durable_is_kept,
+                [&] { return lacks() + ", which lives no more"; }))
+      return;
+  }
+  auto const in = memories_.find(who);
+  auto const before = std::exchange(last_memories_[who], {});
+  std::vector<kad::kept_slot> slots;
+  store.for_each_kept([&slots](kad::kept_slot s) { slots.push_back(std::move(s)); });
+  for (kad::kept_slot const& s : slots) {
+    if (s.relayed || s.owner == who || !correct_ever_.contains(s.owner)) continue;
+    slot_name const slot{s.key, s.owner};
+    kad::kept_copy const* const live = s.valid ? &*s.valid : s.pending ? &*s.pending : nullptr;
+    bool const is_signed = s.remembered || (live != nullptr && live->what.is_signed());
+    auto const known = store.highest(s.key, s.owner);
+    if (!is_signed || !known) continue;
+    kad::record_header const& highest = *known;
+    held h;
+    h.sequence = highest.sequence;
+    h.tombstone = highest.tombstone();
+    h.lifetime = highest.lifetime_max;
+    h.acknowledged = now;
+    h.remembered_until = s.remember_until - ahead;
+    if (live != nullptr) {
+      duration const left = live->expires - host_now;
+      h.surely_until = now + shortened(left);
+      h.at_most_until = now + lengthened(left);
+      h.remembered_until = h.surely_until + shortened(h.lifetime);
+      told(who, slot, h.sequence, h.at_most_until);
+      auto const was = before.find(slot);
+      bool const same = was != before.end() && was->second.sequence == h.sequence;
+      if (same && !expect(now + left <= was->second.at_most_until, check::durable_is_kept, [&] {
+            return who.short_string() + " starts with " + name(slot) + ", which lives longer than it did";
+          }))
+        return;
+    }
+    if (in != memories_.end()) in->second[slot] = h;
+  }
+}
 
 void oracle::on_arrived(io::endpoint const& at, bytes_view data, bool passed_on) {
   std::pair const copy(at, hash_of(data));
@@ -243,7 +300,13 @@ void oracle::on_served(peer_id const& self, kad::node& node, peer_ref const& fro
     case message_type::put_value:
     case message_type::replicate:
     case message_type::renew:
-      if (!answer.refusal) accepted(self, node.store(), at->second, from, request);
+      if (answer.refusal) return;
+      accepted(self, node.store(), at->second, from, request);
+      if (answer.durability == wire::durability::on_disk) {
+        auto const& h = at->second[{to_bytes(request.key), from->id()}];
+        time_point const until = h.acknowledged + shortened(h.lifetime);  // renewals since then need not be on disk
+        promises_[self][{to_bytes(request.key), from->id()}] = {h.sequence, until, until + shortened(h.lifetime)};
+      }
       return;
     case message_type::get_value:
       if (!answer.refusal) served(self, at->second, request, answer);

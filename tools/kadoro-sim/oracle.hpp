@@ -96,6 +96,9 @@ class oracle {
   void begin_life(peer_id const& who, bool lies);
   /// A power cut, or a lie: what it acknowledged binds it no more.
   void end_life(peer_id const& who);
+  /// `who` has just started with what its database had: everything that it called durable, and nothing that it had not.
+  void on_reloaded(peer_id const& who, kadoro::kad::record_store& store, kadoro::time_point host_now);
+  void on_disk_lost(peer_id const& who) { promises_.erase(who); }
   bool correct(peer_id const& who) const { return memories_.contains(who); }
 
   /// A request of `self` leaves, and ends.
@@ -159,6 +162,13 @@ class oracle {
     kadoro::time_point asked_at{};
   };
 
+  /// What a member has said to be on its disk, and until when it must know of that.
+  struct promise {
+    std::uint64_t sequence = 0;
+    kadoro::time_point lives_until{};
+    kadoro::time_point remembered_until{};
+  };
+
   /// When the life of each copy ends at the latest, as somebody was told.
   using hearsay = std::map<std::pair<slot_name, std::uint64_t>, kadoro::time_point>;
 
@@ -183,6 +193,8 @@ class oracle {
   verdict& verdict_;
   kadoro::time_point start_;
   std::map<peer_id, memory> memories_;                             ///< of correct members that live
+  std::map<peer_id, std::map<slot_name, promise>> promises_;       ///< over all its lives
+  std::map<peer_id, memory> last_memories_;                        ///< of its last life
   std::map<peer_id, kadoro::time_point> born_;                     ///< when the life of each began
   std::map<kadoro::io::endpoint, kadoro::time_point> news_;        ///< when the last came in
   std::set<std::pair<kadoro::io::endpoint, std::uint64_t>> seen_;  ///< hashes of datagrams, from their senders

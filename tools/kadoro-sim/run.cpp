@@ -223,6 +223,7 @@ void run::add_member(bool has_directory) {
   o.address = address_of(o.index);
   o.seed = o.index < seeds;
   o.has_directory = has_directory;
+  o.has_database = (plan_.seed + o.index) % 2 == 0;
   o.swarm_key = swarm_key();
   o.make_transport = transport_of(plan_);
   o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };

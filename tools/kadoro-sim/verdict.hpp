@@ -17,6 +17,7 @@ enum class check : std::uint8_t {
   kept_by_holder,          ///< 1: whoever acknowledged a record serves it until its life ends
   kept_for_getter,         ///< 1: a majority GET that hears such a holder returns at least that sequence
   kept_in_calm,            ///< 1: when the faults have stopped, what is published is found by everybody
+  durable_is_kept,         ///< 1: what a member called durable it has after any crash, and no more life than it had
   stored_is_stored,        ///< 2: at the moment of an acknowledgement the record is in the store
   receipt_true,            ///< 2: stored, refused and unanswered are those who did, refused, or said nothing
   receipt_counts,          ///< 2: |R|, needed, degraded and ok follow from each other
@@ -45,31 +46,13 @@ enum class check : std::uint8_t {
 inline constexpr std::size_t check_count = static_cast<std::size_t>(check::count_);
 
 constexpr std::string_view to_string(check what) noexcept {
-  constexpr std::string_view names[check_count] = {"1_kept_by_holder",
-                                                   "1_kept_for_getter",
-                                                   "1_kept_in_calm",
-                                                   "2_stored_is_stored",
-                                                   "2_receipt_true",
-                                                   "2_receipt_counts",
-                                                   "2_receipt_closest",
-                                                   "2_outcome_true",
-                                                   "2_genuine",
-                                                   "3_no_resurrection",
-                                                   "3_highest_wins",
-                                                   "3_readiness_honest",
-                                                   "4_lookup_recall",
-                                                   "4_names_closest",
-                                                   "4_lookup_bounded",
-                                                   "5_ends_once",
-                                                   "5_leaves_nothing",
-                                                   "5_within_bounds",
-                                                   "6_views_agree",
-                                                   "7_rest_budget",
-                                                   "7_storm_budget",
-                                                   "7_amplification",
-                                                   "8_stranger_silence",
-                                                   "8_replay_one_answer",
-                                                   "8_replay_teaches_nothing"};
+  constexpr std::string_view names[check_count] = {
+      "1_kept_by_holder",        "1_kept_for_getter", "1_kept_in_calm",     "1_durable_is_kept",  "2_stored_is_stored",
+      "2_receipt_true",          "2_receipt_counts",  "2_receipt_closest",  "2_outcome_true",     "2_genuine",
+      "3_no_resurrection",       "3_highest_wins",    "3_readiness_honest", "4_lookup_recall",    "4_names_closest",
+      "4_lookup_bounded",        "5_ends_once",       "5_leaves_nothing",   "5_within_bounds",    "6_views_agree",
+      "7_rest_budget",           "7_storm_budget",    "7_amplification",    "8_stranger_silence", "8_replay_one_answer",
+      "8_replay_teaches_nothing"};
   return what < check::count_ ? names[static_cast<std::size_t>(what)] : "unknown";
 }
 

@@ -38,7 +38,11 @@ enum class errc {
   store_full,           ///< the local store has no room
   invalid_argument,     ///< the caller's argument makes no sense
   address_in_use,       ///< another socket has that port
-  io_failure            ///< the operating system said no; the detail says what
+  io_failure,           ///< the operating system said no; the detail says what
+  storage_full,         ///< the disk, or what a database may grow to, is full
+  corrupt,              ///< what is on disk is damaged, or was never ours
+  wrong_version,        ///< what is on disk was written in another format
+  in_use                ///< another process has the database open
 };
 
 /// What a caller reacts to. `error == condition::timeout` holds for every code that maps to it.

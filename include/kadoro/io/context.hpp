@@ -10,6 +10,7 @@
 #include "kadoro/base/result.hpp"
 #include "kadoro/coro/scheduler.hpp"
 #include "kadoro/coro/task.hpp"
+#include "kadoro/io/boot_instant.hpp"
 #include "kadoro/io/inbox.hpp"
 #include "kadoro/io/udp_port.hpp"
 
@@ -29,6 +30,10 @@ class context : public coro::scheduler {
 
   /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
   virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
+
+  /// Since when this machine runs: what is written down in terms of it still means something after a restart of the
+  /// process, and is known to mean nothing after one of the machine. Counts while the machine is suspended.
+  virtual boot_instant boot_now() const { return {}; }
 
   /// The addresses of this machine, port 0, in the system's order: what an unspecified address stands for.
   virtual std::vector<endpoint> local_addresses() const = 0;

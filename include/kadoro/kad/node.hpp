@@ -40,7 +40,7 @@ class node_observer {
 class node {
  public:
   /// Binds the port. Errors: those of `io::context::open_udp`; `invalid_argument` for a bootstrap address without
-  /// /p2p or of another transport, naming it; those of the storage.
+  /// /p2p or of another transport, naming it; those of the storage; those of the database, if they are to matter.
   KADORO_DECL static result<std::unique_ptr<node>> open(io::context& context, crypto::identity const& self,
                                                         node_options const& options);
   KADORO_DECL ~node();
@@ -121,6 +121,8 @@ class node {
   KADORO_DECL bool settled() const noexcept;
   /// What the validators of `node_options::validators` have said.
   KADORO_DECL validator_counters const& validator_counts() const noexcept;
+  /// Whether what this node holds survives a crash, and what that takes.
+  KADORO_DECL persistence_status persistence() const;
   /// What the transport has counted, one `name=value` a word.
   KADORO_DECL std::string counters_text() const;
 

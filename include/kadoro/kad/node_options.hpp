@@ -8,7 +8,9 @@
 
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/io/context.hpp"
+#include "kadoro/io/database.hpp"
 #include "kadoro/io/storage.hpp"
+#include "kadoro/kad/persistence_status.hpp"
 #include "kadoro/kad/quorum.hpp"
 #include "kadoro/kad/record_store.hpp"
 #include "kadoro/kad/routing_table.hpp"
@@ -53,6 +55,13 @@ struct node_options {
   /// catches up with what other nodes remember. Must outlive the node.
   io::storage* storage = nullptr;
   std::string sequence_blob = "sequence";
+
+  /// What this node holds, whom it knows, and its sequence (instead of `storage`), kept across restarts: see
+  /// `persistence`. Null: nothing is kept. Must outlive the node, and serve no other one.
+  io::database* database = nullptr;
+  kad::database_trouble database_trouble = kad::database_trouble::run_on;
+  /// So long changes gather that nobody wants to be durable at once: what a crash may lose of these.
+  duration database_gather = std::chrono::milliseconds(100);
 };
 
 /// How a record or a provider's entry is put. Trivial, so that it can be written in place.
@@ -60,6 +69,9 @@ struct put_options {
   kad::quorum quorum = quorum::majority();    ///< how many of the replicas must have stored it
   duration lifetime = std::chrono::hours(1);  ///< after the last renewal; this node renews every half of it
   bool read_back = false;                     ///< ask a replica for it once it is stored, and say so in the receipt
+  /// Replicas with a database are to answer once it is on their disks, and the quorum is one of those that say so.
+  /// Costs each of them a sync. A withdrawal has that anyway, as far as a replica can, but does not wait for it.
+  bool durable = false;
 };
 
 /// How a record is sought.

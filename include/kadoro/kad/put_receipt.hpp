@@ -19,6 +19,7 @@ struct replica {
   state now = state::asked;
   std::string why;              ///< refused or unanswered: the cause, in words
   std::optional<errc> refusal;  ///< refused: the cause, for programs
+  bool durable = false;         ///< stored, and it says that it is on its disk
 };
 
 /// What a put has done: who stored the record, who did not and why. A put is decided when its quorum is met or cannot
@@ -34,6 +35,7 @@ class put_receipt {
     std::uint64_t sequence = 0;
     std::size_t replicas_wanted = 0;
     std::size_t needed = 1;
+    bool wants_durable = false;     ///< the quorum is one of durable copies
     std::vector<replica> replicas;  ///< the replica set R: the closest known and not proven dead
     read_back reading = read_back::not_asked;
     std::optional<error> failure;  ///< why nobody was even asked
@@ -59,6 +61,9 @@ class put_receipt {
   std::size_t population() const noexcept { return state_->replicas.size(); }
   std::size_t needed() const noexcept { return state_->needed; }
   std::size_t stored() const noexcept { return count(replica::state::stored); }
+  /// How many of these have said that it is on their disks: neither a crash of the process nor of the machine loses it.
+  /// Nobody says so who was not asked: see `put_options::durable`.
+  KADORO_DECL std::size_t durable() const noexcept;
   std::size_t refused() const noexcept { return count(replica::state::refused); }
   std::size_t unanswered() const noexcept { return count(replica::state::no_answer); }
   /// R, the replicas that were wanted; `population()` may be smaller in a small swarm.

@@ -10,6 +10,7 @@
 
 #include "kadoro/base/error.hpp"
 #include "kadoro/base/time.hpp"
+#include "kadoro/kad/kept_slot.hpp"
 #include "kadoro/kad/record.hpp"
 #include "kadoro/kad/verified_cache.hpp"
 
@@ -66,6 +67,9 @@ struct store_counters {
 ///   brings stands in one slot of that sender. It has no sequence, nobody renews it, nothing is remembered of it, and
 ///   it gives way to the signed word of the publisher that it names, as long as that is known or remembered.
 ///
+/// - A record that was kept on disk while the machine booted sleeps: it is held, but not shown, until its publisher
+///   renews it. Its sequence counts.
+///
 /// Knows no clock: every `now` comes from the caller and never goes back. What is due by then has happened first.
 class record_store {
  public:
@@ -90,14 +94,24 @@ class record_store {
 
   /// Hears that readers of `key` see something else of `publisher` than before; `ended`: nothing any more. Called in
   /// the middle of the change: it must not use the store.
-  using listener = std::function<void(bytes_view key, peer_id const& publisher, bool ended)>;
+  using change_handler = std::function<void(bytes_view key, peer_id const& publisher, bool ended)>;
+
+  /// Hears of every change, to keep it on disk.
+  class listener {
+   public:
+    /// `times_only`: the records are as before, only until when they live has changed.
+    virtual void on_slot_changed(bytes_view key, peer_id const& owner, bool relayed, bool times_only) = 0;
+
+   protected:
+    ~listener() = default;
+  };
 
   KADORO_DECL record_store(store_limits const& limits, verified_cache& cache);
   record_store(record_store const&) = delete;
   record_store& operator=(record_store const&) = delete;
   KADORO_DECL ~record_store();
 
-  void set_listener(listener hears) { listener_ = std::move(hears); }
+  void set_change_handler(change_handler hears) { on_change_ = std::move(hears); }
 
   /// Takes a record, or says why not: `malformed`, `refused_too_large`, `refused_stale`, `refused_signature`,
   /// `refused_full`. The same sequence again: from its publisher a renewal, from another holder no change; with another
@@ -152,12 +166,24 @@ class record_store {
     }
   }
 
+  /// `who` must outlive the store or the next call; null: nobody.
+  void set_listener(listener* who) noexcept { listener_ = who; }
+  /// What a slot holds; nothing if there is no such slot.
+  KADORO_DECL std::optional<kept_slot> kept(bytes_view key, peer_id const& owner, bool relayed) const;
+  /// Calls `fn(kept_slot)` for every slot.
+  template <class Function>
+  void for_each_kept(Function&& fn) const {
+    for (auto const& [name, in] : slots_) fn(as_kept(name, in));
+  }
+  /// Brings back what was kept, if there is no such slot and there is room. Whatever was verified is taken as such.
+  KADORO_DECL bool restore(kept_slot what);
+
   /// Records that live here, own ones included, and the bytes of their keys and values.
   std::size_t size() const noexcept { return foreign_.records + own_.records; }
   std::size_t bytes() const noexcept { return foreign_.bytes + own_.bytes; }
   /// Records that wait for their signature to be verified.
   std::size_t backlog() const noexcept { return backlog_.size(); }
-  /// Slots without a live record, of which the highest sequence is remembered.
+  /// Slots without a live record, of which the highest sequence is remembered; those whose record sleeps among them.
   std::size_t remembered() const noexcept { return slots_.size() - size(); }
   store_counters const& counters() const noexcept { return counters_; }
 
@@ -203,6 +229,7 @@ class record_store {
     std::unique_ptr<copy> valid;                ///< live and verified
     std::unique_ptr<copy> pending;              ///< live, a higher sequence than `valid`, not verified yet
     std::unique_ptr<record_header> remembered;  ///< the highest sequence, when nothing live has it
+    std::unique_ptr<copy> dormant;              ///< the record of that sequence, if it may come back
     time_point remember_until{};
     std::optional<std::uint64_t> range;  ///< that it counts against: of who made the slot
     bool own = false;
@@ -222,6 +249,7 @@ class record_store {
   };
 
   KADORO_DECL static slot_view view_of(record const& signed_one) noexcept;
+  KADORO_DECL static kept_slot as_kept(slot_name const& name, slot const& in);
   static held as_held(slot_map::const_iterator at, time_point now) noexcept {
     return {&at->second.valid->what, at->second.valid->expires - now, at->first.relayed};
   }
@@ -240,17 +268,19 @@ class record_store {
   /// The counter of the limit that stands against this much more; null if there is room.
   KADORO_DECL std::uint64_t* no_room(peer_id const& owner, std::optional<std::uint64_t> range, usage const& more);
   KADORO_DECL static void retire_valid(slot& in);
+  /// What sleeps there is live again.
+  KADORO_DECL void wake(slot_map::iterator at);
   /// Verifies what is pending. False if nothing was left, and the slot is gone.
   KADORO_DECL bool settle(slot_map::iterator at);
   /// Every change of a slot stands between these two, which keep tallies and agenda; the second answers as `settle`.
   KADORO_DECL void begin_change(slot_map::iterator at);
-  KADORO_DECL bool end_change(slot_map::iterator at);
+  KADORO_DECL bool end_change(slot_map::iterator at, bool times_only = false);
   KADORO_DECL void tally(slot_map::iterator at, bool add);
   KADORO_DECL void tell(record const& of, bool ended = false) const;
 
   store_limits limits_;
   verified_cache& cache_;
-  listener listener_;
+  change_handler on_change_;
   slot_map slots_;
   std::map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
       agenda_;                                           ///< by when a slot next changes by itself
@@ -260,6 +290,7 @@ class record_store {
   std::map<peer_id, usage> per_publisher_;
   std::map<std::uint64_t, usage> per_range_;
   std::uint64_t next_serial_ = 0;
+  listener* listener_ = nullptr;
   store_counters counters_;
 };
 

@@ -46,6 +46,9 @@ class sequencer {
     return ++last_;
   }
 
+  /// The latest number given, or reserved before a restart.
+  std::uint64_t last() const noexcept { return last_; }
+
   /// Somebody remembers `seen` of ours: the next number is higher.
   void adopt(std::uint64_t seen) noexcept {
     if (seen <= last_ || seen == ~std::uint64_t{0}) return;

@@ -38,6 +38,7 @@ struct message {
   std::uint64_t head = 0;             ///< likewise
   std::vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
+  wire::durability durability = wire::durability::not_said;
   std::shared_ptr<bytes const> storage;
 };
 

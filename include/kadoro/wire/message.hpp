@@ -30,6 +30,14 @@ enum class message_type : std::uint32_t {
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };
 
+/// Whether a record that was put is on disk at the peer. Said to those who ask.
+enum class durability : std::uint32_t {
+  not_said = 0,
+  wanted = 1,   ///< request: say whether it is on disk, and see that it soon is
+  pending = 2,  ///< answer: not yet, but it will be; ask again
+  on_disk = 3   ///< answer: neither a crash of the process nor of the machine loses it
+};
+
 /// A record on the wire. A signed record has a publisher, a sequence and a signature; a header is a signed record whose
 /// value is replaced by its SHA-256 (`value_hash`), which can still be verified.
 struct record {
@@ -75,6 +83,7 @@ struct message {
   std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
   std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
   bytes_view refusal_text;  ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
+  wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
 };
 
 /// The exact size that `encode` will produce.

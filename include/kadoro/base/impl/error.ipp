@@ -34,6 +34,10 @@ inline char const* describe(errc code) noexcept {
     case errc::invalid_argument: return "invalid argument";
     case errc::address_in_use: return "address in use";
     case errc::io_failure: return "input/output failure";
+    case errc::storage_full: return "no space left";
+    case errc::corrupt: return "damaged data on disk";
+    case errc::wrong_version: return "data on disk in another format";
+    case errc::in_use: return "in use by another process";
   }
   return "unknown error";
 }
@@ -60,12 +64,15 @@ inline bool belongs(errc code, condition value) noexcept {
     case condition::not_found: return code == errc::not_found || code == errc::refused_unknown;
     case condition::unreachable: return code == errc::unreachable || code == errc::wrong_identity;
     case condition::no_answer: return code == errc::no_answer;
-    case condition::malformed: return code == errc::malformed || code == errc::bad_signature;
+    case condition::malformed:
+      return code == errc::malformed || code == errc::bad_signature || code == errc::corrupt ||
+             code == errc::wrong_version;
     case condition::closed: return code == errc::closed;
     case condition::cancelled: return code == errc::cancelled;
     case condition::over_limit:
       return code == errc::too_large || code == errc::queue_full || code == errc::store_full ||
-             code == errc::refused_full || code == errc::refused_too_large || code == errc::refused_rate;
+             code == errc::storage_full || code == errc::refused_full || code == errc::refused_too_large ||
+             code == errc::refused_rate;
   }
   return false;
 }

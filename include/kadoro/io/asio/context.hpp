@@ -9,6 +9,7 @@
 #include "kadoro/coro/spawned.hpp"
 #include "kadoro/io/asio/udp_state.hpp"
 #include "kadoro/io/context.hpp"
+#include "kadoro/io/posix/boot_clock.hpp"
 #include "kadoro/io/posix/interface_addresses.hpp"
 #include "kadoro/io/posix/receive_block.hpp"
 #include "kadoro/io/ready_queue.hpp"
@@ -47,6 +48,7 @@ class context final : public io::context {
 
   random_source& random() noexcept override { return random_; }
   KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  boot_instant boot_now() const override { return posix::boot_now(); }
   std::vector<endpoint> local_addresses() const override { return posix::interface_addresses(); }
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
   std::string_view backend() const noexcept override { return "asio"; }

@@ -8,6 +8,7 @@
 #error "kadoro/io/posix/src.hpp is for KADORO_SEPARATE_COMPILATION: define it for the whole program"
 #endif
 
+#include "kadoro/io/posix/impl/boot_clock.ipp"
 #include "kadoro/io/posix/impl/file_storage.ipp"
 #include "kadoro/io/posix/impl/interface_addresses.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"

@@ -38,6 +38,9 @@ class context final : public io::context {
 
   /// Port 0 gives 49152, 49153, ...; an unspecified address gives the first of the host's own in that family.
   KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  /// All hosts have booted long ago and at once, unless this says otherwise: what restarts is a process.
+  KADORO_DECL boot_instant boot_now() const override;
+  void set_booted_at(time_point when) noexcept { booted_at_ = when; }
   std::vector<endpoint> local_addresses() const override { return addresses_; }
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
   std::string_view backend() const noexcept override { return "sim"; }
@@ -152,6 +155,7 @@ class context final : public io::context {
   std::vector<endpoint> addresses_;
   std::vector<detail::port*> ports_;  // by port number
   std::uint16_t next_port_ = 49152;
+  time_point booted_at_{};
   bool online_ = true;
   bool crashed_ = false;
   bool paused_ = false;

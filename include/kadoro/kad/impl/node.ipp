@@ -79,6 +79,10 @@ KADORO_DECL bool node::settled() const noexcept { return core_->settled(); }
 
 KADORO_DECL validator_counters const& node::validator_counts() const noexcept { return core_->validators_.counters(); }
 
+KADORO_DECL persistence_status node::persistence() const {
+  return core_->kept_ ? core_->kept_->status() : persistence_status();
+}
+
 KADORO_DECL std::string node::counters_text() const { return core_->transport_->counters_text(); }
 
 KADORO_DECL void node::add_observer(node_observer& who) { core_->observers_.push_back(&who); }

@@ -11,6 +11,7 @@
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
+#include "kadoro/kad/persistence.hpp"
 #include "kadoro/kad/sequencer.hpp"
 #include "kadoro/kad/validator.hpp"
 #include "kadoro/kad/watcher_table.hpp"
@@ -68,7 +69,10 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   watcher_table watchers_;
   membership members_;
   validator_set validators_;
+  std::unique_ptr<persistence> kept_;  ///< null: nothing is kept
+  /// Behind those that the options name stands whom this node knew when it last ran, until it has looked around.
   std::vector<peer_ref> seeds_;
+  std::size_t named_seeds_ = 0;
   std::vector<node_observer*> observers_;
 
  private:
@@ -93,11 +97,13 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   struct store_answer {
     replica::state now = replica::state::no_answer;
     std::optional<errc> refusal;
+    bool durable = false;
     std::string why;
     std::uint64_t newer = 0;  ///< the sequence of ours that it holds instead, if that is verified and higher
   };
 
   node_core(io::context& context, crypto::identity const& self, node_options const& options);
+  KADORO_DECL result<void> open_sequences();
   KADORO_DECL coro::task<void> close();
   KADORO_DECL static coro::task<void> close_until(std::shared_ptr<node_core> core, time_point due);
 
@@ -129,7 +135,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL static coro::task<void> store_replica(node_core& core, record const& what, std::size_t index,
                                                     std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
                                                     bool last_round);
-  KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew);
+  KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew,
+                                                       bool durable = false);
+  KADORO_DECL static coro::task<bool> await_durable(node_core& core, record const& what, peer_ref to);
   KADORO_DECL static coro::task<result<transport::message>> hand_on(node_core& core, record const& what,
                                                                     duration remaining, peer_ref to);
   KADORO_DECL void note_foreign_copy(record const& what);
@@ -186,6 +194,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void check_dead(time_point now);
   KADORO_DECL void news_of(peer_ref const& who);
   KADORO_DECL void refresh(time_point now);
+  KADORO_DECL void keep_contacts(time_point now);
   class renewal_guard;
   class placement_guard;
   KADORO_DECL static coro::task<void> renew_job(node_core& core, kadoro::bytes key);
@@ -228,6 +237,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   coro::event nothing_left_;
   bool settling_ = false;
   bool settled_ = false;
+  time_point opened_at_{};
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs

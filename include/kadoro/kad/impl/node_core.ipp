@@ -17,7 +17,7 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
       members_(id_, options.mode == peer_mode::server),
       validators_(options.validators),
       jobs_(context) {
-  store_.set_listener(
+  store_.set_change_handler(
       [this](bytes_view key, peer_id const& publisher, bool ended) { on_store_change(key, publisher, ended); });
 }
 
@@ -37,11 +37,19 @@ KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& cont
     seed->add_address(where.without_peer(), false);
     if (std::find(core->seeds_.begin(), core->seeds_.end(), seed) == core->seeds_.end()) core->seeds_.push_back(seed);
   }
-  if (options.storage != nullptr) {
-    auto sequences = sequencer::open(*options.storage, options.sequence_blob);
-    if (!sequences) return fail(sequences.error());
-    core->sequences_ = std::move(*sequences);
+  core->named_seeds_ = core->seeds_.size();
+  core->opened_at_ = context.now();
+  if (options.database != nullptr) {
+    auto kept = persistence::open(context, core->store_, core->book_,
+                                  {options.database, options.database_trouble, options.database_gather});
+    if (!kept) return fail(kept.error());
+    core->kept_ = std::move(*kept);
+    for (peer_ref& known : core->kept_->take_contacts())
+      if (std::find(core->seeds_.begin(), core->seeds_.end(), known) == core->seeds_.end() && known->id() != core->id_)
+        core->seeds_.push_back(std::move(known));
   }
+  auto const sequences = core->open_sequences();
+  if (!sequences) return fail(sequences.error());
   auto transport = options.transport(context, core->book_, self, options);
   if (!transport) return fail(transport.error());
   core->transport_ = std::move(*transport);
@@ -49,6 +57,23 @@ KADORO_DECL result<std::shared_ptr<node_core>> node_core::open(io::context& cont
   core->next_refresh_ = context.now() + std::chrono::minutes(10);
   core->arm_tick();
   return core;
+}
+
+/// The database has the sequence if there is one that works, and takes over what the storage says.
+KADORO_DECL result<void> node_core::open_sequences() {
+  io::storage* const blobs = kept_ ? kept_->blobs() : nullptr;
+  result<sequencer> old = options_.storage != nullptr ? sequencer::open(*options_.storage, options_.sequence_blob)
+                                                      : result<sequencer>(sequencer());
+  if (!old) return fail(old.error());
+  if (blobs == nullptr) {
+    sequences_ = std::move(*old);
+    return {};
+  }
+  auto kept = sequencer::open(*blobs, "sequence/" + id_.to_string());
+  if (!kept) return fail(kept.error());
+  sequences_ = std::move(*kept);
+  sequences_.adopt(old->last());
+  return {};
 }
 
 KADORO_DECL node_core::~node_core() {
@@ -64,9 +89,11 @@ KADORO_DECL coro::task<void> node_core::close() {
     context_.disarm(views_);
     context_.disarm(push_);
     for (auto const& [key, of] : watching_) of->close_readers();
+    if (kept_) kept_->note_contacts(table_, true);
     jobs_.request_cancel();
     co_await transport_->close();
     co_await jobs_.join();
+    if (kept_) kept_->close();
     nothing_left_.set();
   }
   auto const done = co_await nothing_left_.wait();  // whoever began it

@@ -195,7 +195,18 @@ KADORO_DECL void node_core::tick() {
   probe(now);
   look_around(now);
   refresh(now);
+  keep_contacts(now);
   arm_tick();
+}
+
+/// Whom this node knows is noted for its next life. Whom it knew in its last one is forgotten once it has looked
+/// around: who of them lives is in the table.
+KADORO_DECL void node_core::keep_contacts(time_point now) {
+  static constexpr duration patience = std::chrono::seconds(10);
+  if (!kept_) return;
+  kept_->note_contacts(table_, false);
+  if (seeds_.size() > named_seeds_ && settled_ && table_.size() > 0 && now - opened_at_ > patience)
+    seeds_.resize(named_seeds_);
 }
 
 /// Keeps an eye on seeds that are missing or silent and on contacts that failed, at growing intervals, so that one that

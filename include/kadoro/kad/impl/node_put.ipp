@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -97,7 +98,8 @@ KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, 
   if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
   for (replica& r : put->second->replicas) {
     if (r.peer != who) continue;
-    r = {who, replica::state::stored, {}, {}};
+    if (put->second->wants_durable && r.now == replica::state::asked) continue;  // it is being asked that, too
+    r = {who, replica::state::stored, {}, {}, r.durable};
     decide(*put->second);  // not before: a put that still looks for its replicas has nothing to decide
   }
 }
@@ -107,7 +109,7 @@ KADORO_DECL void node_core::decide(put_receipt::state& of) {
   std::size_t stored = 0;
   std::size_t open = 0;
   for (replica const& r : of.replicas) {
-    stored += r.now == replica::state::stored ? 1u : 0u;
+    stored += r.now == replica::state::stored && (r.durable || !of.wants_durable) ? 1u : 0u;
     open += r.now == replica::state::asked ? 1u : 0u;
   }
   if (stored >= of.needed || stored + open < of.needed) of.decided.set();
@@ -159,6 +161,7 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
   auto const state = std::make_shared<put_receipt::state>(key, context_.now());
   state->sequence = what->sequence;
   state->replicas_wanted = options_.replicas;
+  state->wants_durable = how.durable;
   if (!jobs_.spawn(put_job(*this, *what, how, state)))
     co_return fail(errc::queue_full, "put of " + printable(key) + ": too many operations under way");
   publish(*what, how);
@@ -205,7 +208,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
           error(errc::unreachable, "no peer is known; the record is kept here and pushed as soon as one appears");
   }
   for (replica& r : state->replicas)  // one that came in meanwhile was handed the record
-    if (core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}};
+    if (!how.durable && core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}, false};
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
   std::uint64_t newer = 0;
@@ -281,7 +284,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
                                                       bool last_round) {
   peer_ref const to = core.book_.intern(state->replicas[index].peer);
   std::size_t const step = state->steps.asked(to->id(), {}, core.context_.now());
-  store_answer answer = co_await store_at(core, what, to, false);
+  store_answer answer = co_await store_at(core, what, to, false, state->wants_durable);
   if (answer.now == replica::state::stored)
     state->steps.answered(step, "stored", core.context_.now());
   else
@@ -292,6 +295,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
   }
   replica& r = state->replicas[index];
   if (r.now == replica::state::stored && answer.now != replica::state::stored) co_return;  // it holds what it held
+  r.durable = answer.durable;
   r.now = answer.now;
   r.refusal = answer.refusal;
   r.why = std::move(answer.why);
@@ -300,7 +304,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
 
 /// Puts, or renews and puts only if that peer does not know the record.
 KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
-                                                                    bool renew) {
+                                                                    bool renew, bool durable) {
   store_answer said;
   bool const held = core.is_holder(what, to->id());
   bool const foreign = is_foreign(*to);
@@ -326,6 +330,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
       request.type = transport::message_type::put_value;
       request.record = foreign ? to_wire_unsigned(what, what.lifetime_max) : to_wire(what, 0, false);
     }
+    if (durable && !foreign) request.durability = wire::durability::wanted;
     if (foreign) core.note_foreign_copy(what);  // it may take it and not be heard
     auto const answer = co_await core.transport_->request(to, request);
     if (!foreign && attempt == 1 && is_foreign(*to)) core.note_foreign_copy(what);  // which only its handshake said
@@ -339,6 +344,9 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     }
     if (!answer->refusal) {
       said.now = replica::state::stored;
+      said.durable = answer->durability == wire::durability::on_disk;
+      if (durable && answer->durability == wire::durability::pending)
+        said.durable = co_await await_durable(core, what, to);
       break;
     }
     if (attempt == 0) continue;
@@ -357,6 +365,25 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
   }
   core.note_holder(what, to->id(), said.now == replica::state::stored);
   co_return said;
+}
+
+/// It will soon be on that peer's disk: asks again, patiently, because others want the same of it.
+KADORO_DECL coro::task<bool> node_core::await_durable(node_core& core, record const& what, peer_ref to) {
+  static constexpr int tries = 6;
+  duration pause = std::chrono::milliseconds(10);
+  for (int i = 0; i < tries; ++i, pause *= 2) {
+    auto const slept = co_await coro::sleep_for(pause);
+    if (!slept) break;
+    transport::message request;
+    request.type = transport::message_type::renew;
+    request.key = what.key;
+    request.sequence = what.sequence;
+    request.durability = wire::durability::wanted;
+    auto const answer = co_await core.transport_->request(to, request);
+    if (!answer || answer->refusal || answer->durability == wire::durability::not_said) break;
+    if (answer->durability == wire::durability::on_disk) co_return true;
+  }
+  co_return false;
 }
 
 /// Gives a holder's copy to a peer, with what remains of its life. A foreign one takes it as this node's word; what

@@ -34,6 +34,9 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       break;
     case message_type::renew:
       answer.refusal = store_.renew(request.key, from->id(), request.sequence, context_.now());
+      if (!answer.refusal && kept_ && request.durability == wire::durability::wanted)
+        answer.durability = kept_->ask(request.key, from->id());
+      spread_changes();
       break;
     case message_type::watch: answer_watch(from, request, answer); break;
     case message_type::push: take_push(from, request, answer); break;
@@ -96,9 +99,23 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     answer.refusal = errc::refused;
     return;
   }
+  if (kept_ && kept_->refuses()) {
+    answer.refusal = errc::refused;
+    return;
+  }
   auto const stored = request.record->signature.empty() ? accept_unsigned(from, request) : accept_signed(from, request);
   answer.refusal = stored.refused;
   if (stored.refused == errc::refused_validator) answer.refusal_text = as_bytes(last_objection_);
+  // Nobody need ask for what a withdrawal wants: that the record does not come back.
+  bool const withdraws = (request.record->flags & record::flag_tombstone) != 0;
+  bool const own_word = request.type == transport::message_type::put_value && !request.record->signature.empty();
+  if (kept_ && !stored.refused && own_word && (withdraws || request.durability == wire::durability::wanted)) {
+    auto const highest = store_.highest(request.key, from->id());  // verifies it: it is written once, and as valid
+    if (highest && highest->sequence == request.record->sequence)
+      answer.durability = kept_->ask(request.key, from->id());
+    else
+      answer.refusal = errc::refused_signature;
+  }
   if (stored.held) {
     last_held_ = *stored.held;  // the answer views it until it is sent
     answer.record = to_wire(last_held_, false);

@@ -24,6 +24,12 @@ KADORO_DECL std::size_t put_receipt::count(replica::state s) const noexcept {
       std::count_if(state_->replicas.begin(), state_->replicas.end(), [s](replica const& r) { return r.now == s; }));
 }
 
+KADORO_DECL std::size_t put_receipt::durable() const noexcept {
+  return static_cast<std::size_t>(std::count_if(state_->replicas.begin(), state_->replicas.end(), [](replica const& r) {
+    return r.now == replica::state::stored && r.durable;
+  }));
+}
+
 KADORO_DECL std::string put_receipt::explain() const {
   std::string text = "stored on " + std::to_string(stored()) + " of " + std::to_string(needed()) + " needed";
   if (state_->failure) return text + ": " + state_->failure->message();
@@ -31,6 +37,7 @@ KADORO_DECL std::string put_receipt::explain() const {
     text += " (" + std::to_string(population()) + " asked";
     if (degraded()) text += ", " + std::to_string(replicas_wanted()) + " wanted: degraded";
     text += ")";
+    if (state_->wants_durable) text += ", durable on " + std::to_string(durable());
   }
   bool all_clients = population() > 0;
   for (replica const& r : state_->replicas) {

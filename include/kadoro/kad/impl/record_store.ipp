@@ -76,7 +76,7 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
     begin_change(at);
     in.own = in.own || from == origin::own;
     in.valid->expires = until;
-    end_change(at);
+    end_change(at, true);
     ++counters_.renewed;
     return {};
   }
@@ -95,6 +95,7 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
   in.own = in.own || from == origin::own;
   in.valid = std::make_unique<copy>(copy{std::move(what), known.value_hash, until});
   in.remembered.reset();
+  in.dormant.reset();
   tell(in.valid->what);
   end_change(at);
   ++counters_.stored;
@@ -146,6 +147,7 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
     retire_valid(in);
     in.valid = std::move(made);
     in.remembered.reset();
+    in.dormant.reset();
   }
   end_change(at);
   ++counters_.stored;
@@ -192,12 +194,24 @@ KADORO_DECL std::optional<errc> record_store::renew(bytes_view key, peer_id cons
   slot& in = at->second;
   std::uint64_t const highest = in.valid ? in.valid->what.sequence : in.remembered->sequence;
   if (highest > sequence) return refuse(errc::refused_stale).refused;
+  if (highest == sequence) wake(at);
   if (highest < sequence || !in.valid) return refuse(errc::refused_unknown).refused;
   begin_change(at);
   in.valid->expires = now + in.valid->what.lifetime_max;
-  end_change(at);
+  end_change(at, true);
   ++counters_.renewed;
   return std::nullopt;
+}
+
+/// Without room for it, it sleeps on: then it is unknown, and whoever puts it hears why not.
+KADORO_DECL void record_store::wake(slot_map::iterator at) {
+  slot& in = at->second;
+  if (!in.dormant || (!in.own && no_room(at->first.owner, in.range, {1, 0, 0}) != nullptr)) return;
+  begin_change(at);
+  in.valid = std::move(in.dormant);
+  tell(in.valid->what);
+  in.remembered.reset();
+  end_change(at);
 }
 
 KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<held>& out) {
@@ -244,7 +258,7 @@ KADORO_DECL void record_store::remember_until(bytes_view key, peer_id const& pub
   if (at == slots_.end() || !at->second.speaks()) return;
   begin_change(at);
   at->second.remember_until = std::max(at->second.remember_until, until);
-  end_change(at);
+  end_change(at, true);
 }
 
 KADORO_DECL bool record_store::verify_some(std::size_t max) {
@@ -265,8 +279,10 @@ KADORO_DECL void record_store::expire(time_point now) {
       retire_valid(in);
       ++counters_.expired;
     }
+    if (in.dormant && in.dormant->expires <= now) in.dormant.reset();
     if (in.remembered && in.remember_until <= now) {
       in.remembered.reset();
+      in.dormant.reset();
       ++counters_.forgotten;
     }
     end_change(at);
@@ -299,6 +315,7 @@ KADORO_DECL bool record_store::settle(slot_map::iterator at) {
     retire_valid(in);
     in.valid = std::move(in.pending);
     in.remembered.reset();
+    in.dormant.reset();
   } else {
     tell(in.pending->what);
     in.pending.reset();
@@ -308,7 +325,7 @@ KADORO_DECL bool record_store::settle(slot_map::iterator at) {
 }
 
 KADORO_DECL void record_store::tell(record const& of, bool ended) const {
-  if (listener_) listener_(of.key, of.publisher, ended);
+  if (on_change_) on_change_(of.key, of.publisher, ended);
 }
 
 KADORO_DECL void record_store::retire_valid(slot& in) {
@@ -320,8 +337,9 @@ KADORO_DECL void record_store::retire_valid(slot& in) {
 
 KADORO_DECL void record_store::begin_change(slot_map::iterator at) { tally(at, false); }
 
-KADORO_DECL bool record_store::end_change(slot_map::iterator at) {
+KADORO_DECL bool record_store::end_change(slot_map::iterator at, bool times_only) {
   slot& in = at->second;
+  if (listener_ != nullptr) listener_->on_slot_changed(at->first.key, at->first.owner, at->first.relayed, times_only);
   auto entry = agenda_.extract({in.due, in.serial});
   if (!in.live() && !in.remembered) {
     slots_.erase(at);
@@ -332,6 +350,7 @@ KADORO_DECL bool record_store::end_change(slot_map::iterator at) {
   if (in.valid) in.due = std::min(in.due, in.valid->expires);
   if (in.pending) in.due = std::min(in.due, in.pending->expires);
   if (in.remembered) in.due = std::min(in.due, in.remember_until);
+  if (in.dormant) in.due = std::min(in.due, in.dormant->expires);
   if (entry.empty()) {
     agenda_.emplace(std::pair(in.due, in.serial), at);
   } else {
@@ -344,7 +363,9 @@ KADORO_DECL bool record_store::end_change(slot_map::iterator at) {
 KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
   slot const& in = at->second;
   usage const size{std::size_t{in.live() ? 1u : 0u},
-                   (in.valid ? in.valid->bytes() : 0) + (in.pending ? in.pending->bytes() : 0), 1};
+                   (in.valid ? in.valid->bytes() : 0) + (in.pending ? in.pending->bytes() : 0) +
+                       (in.dormant ? in.dormant->bytes() : 0),
+                   1};
   auto const apply = [&](usage& to) {
     to.records = add ? to.records + size.records : to.records - size.records;
     to.bytes = add ? to.bytes + size.bytes : to.bytes - size.bytes;
@@ -378,6 +399,63 @@ KADORO_DECL record_store::usage record_store::growth(slot_map::const_iterator at
   if (at == slots_.end()) return {1, bytes, 1};
   std::size_t const there = at->second.valid ? at->second.valid->bytes() : 0;
   return {std::size_t{at->second.live() ? 0u : 1u}, bytes - std::min(bytes, there), 0};
+}
+
+KADORO_DECL kept_slot record_store::as_kept(slot_name const& name, slot const& in) {
+  auto const copied = [](std::unique_ptr<copy> const& c) {
+    return c ? std::optional(kept_copy{c->what, c->expires}) : std::nullopt;
+  };
+  kept_slot out;
+  out.key = name.key;
+  out.owner = name.owner;
+  out.relayed = name.relayed;
+  out.own = in.own;
+  out.range = in.range;
+  out.valid = copied(in.valid);
+  out.pending = copied(in.pending);
+  out.dormant = copied(in.dormant);
+  if (in.remembered) out.remembered = *in.remembered;
+  out.remember_until = in.remember_until;
+  return out;
+}
+
+KADORO_DECL std::optional<kept_slot> record_store::kept(bytes_view key, peer_id const& owner, bool relayed) const {
+  auto const at = slots_.find(slot_view(key, owner, relayed));
+  if (at == slots_.end()) return std::nullopt;
+  return as_kept(at->first, at->second);
+}
+
+KADORO_DECL bool record_store::restore(kept_slot what) {
+  bool const signs = !what.relayed && (!what.valid || what.valid->what.is_signed());
+  if (!signs && (what.pending || what.dormant || what.remembered || !what.valid)) return false;
+  if (what.dormant && (!what.remembered || what.valid)) return false;
+  slot_view const name(what.key, what.owner, what.relayed);
+  if (slots_.find(name) != slots_.end()) return false;
+  auto const size_of = [](std::optional<kept_copy> const& c) {
+    return c ? c->what.key.size() + c->what.value.size() : std::size_t{0};
+  };
+  usage const more{std::size_t{what.valid || what.pending ? 1u : 0u},
+                   size_of(what.valid) + size_of(what.pending) + size_of(what.dormant), 1};
+  if (!what.own && no_room(what.owner, what.range, more) != nullptr) return false;
+
+  auto const made = [](kept_copy&& c) {
+    auto out = std::make_unique<copy>(copy{std::move(c.what), {}, c.expires});
+    out->value_hash = crypto::sha256(out->what.value);
+    return out;
+  };
+  auto const at = open_slot(slots_.end(), name, what.owner, what.range);
+  slot& in = at->second;
+  in.own = what.own;
+  in.remember_until = what.remember_until;
+  if (what.valid) in.valid = made(std::move(*what.valid));
+  if (what.dormant) in.dormant = made(std::move(*what.dormant));
+  if (what.remembered) in.remembered = std::make_unique<record_header>(std::move(*what.remembered));
+  if (what.pending) {
+    in.pending = made(std::move(*what.pending));
+    in.arrival = ++next_serial_;
+    backlog_.emplace(in.arrival, at);
+  }
+  return end_change(at);
 }
 
 /// The publisher has spoken: what others brought in its name goes.

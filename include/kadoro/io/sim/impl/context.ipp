@@ -48,6 +48,14 @@ KADORO_DECL void context::shut_down() {
   turn_.unlink();
 }
 
+KADORO_DECL boot_instant context::boot_now() const {
+  boot_instant now;
+  now.boot.front() = 1;  // a boot that is known
+  store_be(now.boot.data() + 8, static_cast<std::uint64_t>(booted_at_.time_since_epoch().count()));
+  now.elapsed = world_.now() - booted_at_;
+  return now;
+}
+
 KADORO_DECL void context::add_address(endpoint const& address) {
   endpoint const key = detail::host_key(address);
   world_.add_place(key, {this, nullptr});

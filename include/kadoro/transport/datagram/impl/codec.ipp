@@ -38,6 +38,7 @@ inline wire::message without_lists(message const& m) {
   out.since = m.since;
   out.head = m.head;
   out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
+  out.durability = m.durability;
   return out;
 }
 
@@ -55,6 +56,7 @@ inline message without_contacts(wire::message const& w) {
   m.head = w.head;
   m.providers = w.providers;
   m.refusal_text = w.refusal_text;
+  m.durability = w.durability;
   return m;
 }
 
