@@ -554,7 +554,8 @@ double run::rest_budget() const {
     return publications / (std::chrono::duration<double>(lifetime).count() * 0.45);
   };
   double const renewals_per_s = renewals(records, plan_.lifetime) + renewals(2 * directories, plan_.announced);
-  double const watches_per_s = directories * 4 / 15;  // four holders, each asked to go on within 20 s
+  // Of four holders each is asked to go on within 20 s, or, where it cannot tell, polled once a second at most.
+  double const watches_per_s = directories * 4 / (plan_.transport == transport_kind::stream ? 1 : 15);
   // Of two directories one hears of the other at least once a second, by a ping of either.
   double const contacts_per_s = directories * directories / 2;
   // A lookup asks each of the k closest, and a page or two more; a renewal then asks r.

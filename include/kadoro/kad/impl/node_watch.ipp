@@ -295,6 +295,7 @@ KADORO_DECL coro::task<void> node_core::poll_holder(node_core& core, std::shared
   request.type = transport::message_type::get_value;
   request.key = of->key;
   std::uint64_t const round = of->holders.at(at->id()).round + 1;
+  of->holders.at(at->id()).again = false;
   bool all = false;
   for (std::size_t page = 0; page < lookup::max_pages; ++page) {
     auto const answer = co_await core.transport_->request(at, request);

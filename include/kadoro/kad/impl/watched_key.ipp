@@ -62,7 +62,7 @@ KADORO_DECL void watched_key::withdraw_voucher(std::map<peer_id, entry>::iterato
   if (!e.vouchers.empty()) {
     for (auto const& [voucher, round] : e.vouchers) {
       auto const h = holders.find(voucher);
-      if (ended && h != holders.end()) h->second.again = true;
+      if (ended && h != holders.end() && h->second.now == holder::state::telling) h->second.again = true;
     }
     return;
   }
