@@ -418,3 +418,20 @@ TEST_CASE("message: lists are bounded") {
   REQUIRE(decoded->closer[0].addresses.size() == wire::peer::max_addresses);
   CHECK(decoded->closer[0].addresses[7][0] == 7);
 }
+
+TEST_CASE("message: durability is a field of its own, and a number that nobody knows says nothing") {
+  wire::message m;
+  m.type = wire::message_type::renew;
+  std::size_t const without = wire::encoded_size(m);
+  m.durability = wire::durability::on_disk;
+  CHECK(wire::encoded_size(m) == without + 3);
+  bytes encoded(wire::encoded_size(m));
+  REQUIRE(wire::encode(m, encoded));
+  auto const back = wire::decode(encoded);
+  REQUIRE(back);
+  CHECK(back->durability == wire::durability::on_disk);
+  encoded.back() = 9;
+  auto const unknown = wire::decode(encoded);
+  REQUIRE(unknown);
+  CHECK(unknown->durability == wire::durability::not_said);
+}

@@ -58,10 +58,12 @@ void oracle::end_life(peer_id const& who) {
 void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_point host_now) {
   time_point const now = world_.now();
   duration const ahead = host_now - now;
-  for (auto const& [slot, p] : promises_[who]) {
+  for (auto const& entry : promises_[who]) {
+    slot_name const& slot = entry.first;
+    promise const& p = entry.second;
     if (p.remembered_until <= now) continue;
     auto const known = store.highest(slot.key, slot.publisher);
-    auto const lacks = [&, slot = slot, p = p] {
+    auto const lacks = [&] {
       return who.short_string() + " has called " + name(slot) + ", sequence " + std::to_string(p.sequence) +
              ", durable, but starts with " + (known ? "sequence " + std::to_string(known->sequence) : "nothing");
     };

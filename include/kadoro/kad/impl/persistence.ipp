@@ -136,7 +136,7 @@ class persistence::loader {
     if (!pair) return corrupt("is missing");
     times_name_.clear();
     auto slot = kept_slot::decode(name, content, times_, scale_);
-    if (!slot) return corrupt(slot.error().message().c_str());
+    if (!slot) return corrupt(("holds " + slot.error().message()).c_str());
     slots_.push_back(std::move(*slot));
     return {};
   }
