@@ -50,7 +50,10 @@ void oracle::begin_life(peer_id const& who, bool lies) {
 
 void oracle::end_life(peer_id const& who) {
   auto const at = memories_.find(who);
-  if (at == memories_.end()) return;
+  if (at == memories_.end()) {  // it lied, and nobody watched what it took meanwhile
+    last_memories_.erase(who);
+    return;
+  }
   last_memories_[who] = std::move(at->second);
   memories_.erase(at);
 }
