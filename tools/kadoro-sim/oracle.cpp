@@ -463,6 +463,10 @@ bool oracle::overtaken(peer_id const& self, get_watch const& watch, peer_id cons
     auto const slot = own->second.find({watch.key, publisher});
     if (slot != own->second.end() && slot->second.sequence > sequence) return true;
   }
+  if (publisher == self) {  // its own word it knows without anybody's
+    auto const said = statements_.find({watch.key, publisher});
+    if (said != statements_.end() && !said->second.empty() && said->second.rbegin()->first > sequence) return true;
+  }
   for (heard const& h : watch.said)
     for (copy const& c : h.copies)
       if (c.publisher == publisher && c.genuine && c.sequence > sequence) return true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
@@ -209,6 +210,13 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   }
   for (replica& r : state->replicas)  // one that came in meanwhile was handed the record
     if (!how.durable && core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}, false};
+  if (set.empty()) {  // those are R, then, and not who refused before
+    auto const holds = [](replica const& r) { return r.now == replica::state::stored; };
+    if (std::any_of(state->replicas.begin(), state->replicas.end(), holds)) {
+      std::erase_if(state->replicas, std::not_fn(holds));
+      if (state->replicas.size() > core.options_.replicas) state->replicas.resize(core.options_.replicas);
+    }
+  }
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
   std::uint64_t newer = 0;
