@@ -180,7 +180,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   silent_visitor nothing;
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
               state->steps);
-  // Who knows everybody need not look for the closest first. A lookup behind it confirms that.
+  // Who knows everybody need not look for the closest first: a lookup behind it confirms them.
   std::vector<peer_ref> set;
   bool const at_once = core.members_.complete();
   if (at_once) {

@@ -206,6 +206,8 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
     auto const at = of.holders.find(who->id());
     bool const refused = at != of.holders.end() && at->second.now == watched_key::holder::state::refused;
     if (refused && at->second.next > now) continue;
+    // A stranger is pinged first: a dial that carries no read would hold up a lookup that wants to ask it.
+    if (who->last_heard == time_point()) continue;
     if (who->unanswered > 0 || who->mode == peer_mode::client) {
       of.why_nobody = "the peers that are known do not answer, or are clients";
       continue;
@@ -406,6 +408,8 @@ KADORO_DECL void node_core::look_after_watches(time_point now) {
       continue;
     }
     find_holders(*here->second);
+    for (auto const& [id, who] : here->second->near)
+      if (who->last_heard == time_point()) check(who);
   }
   spread_changes();
 }
