@@ -25,10 +25,10 @@ TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 4126234538006937148u);
+  CHECK(datagram.trace_hash == 5827225443519141855u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);
   CHECK_FALSE(stream.broken);
-  CHECK(stream.trace_hash == 12493040007774584076u);
+  CHECK(stream.trace_hash == 3920216914005896857u);
 }
