@@ -172,6 +172,14 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
   co_return put_receipt(state);
 }
 
+/// Nobody was there to store a record, but some came in meanwhile and were handed it: they are R, and not who refused.
+inline void keep_holders(std::vector<replica>& of, std::size_t most) {
+  auto const holds = [](replica const& r) { return r.now == replica::state::stored; };
+  if (std::none_of(of.begin(), of.end(), holds)) return;
+  std::erase_if(of, std::not_fn(holds));
+  if (of.size() > most) of.resize(most);
+}
+
 /// Finds the replica set, stores on it, once more with a higher sequence if somebody remembers one, and reads back.
 KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, put_options how,
                                                 std::shared_ptr<put_receipt::state> state) {
@@ -210,13 +218,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   }
   for (replica& r : state->replicas)  // one that came in meanwhile was handed the record
     if (!how.durable && core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}, false};
-  if (set.empty()) {  // those are R, then, and not who refused before
-    auto const holds = [](replica const& r) { return r.now == replica::state::stored; };
-    if (std::any_of(state->replicas.begin(), state->replicas.end(), holds)) {
-      std::erase_if(state->replicas, std::not_fn(holds));
-      if (state->replicas.size() > core.options_.replicas) state->replicas.resize(core.options_.replicas);
-    }
-  }
+  if (set.empty()) keep_holders(state->replicas, core.options_.replicas);
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
   std::uint64_t newer = 0;
