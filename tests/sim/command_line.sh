@@ -96,7 +96,7 @@ for op in put get; do
 done
 echo '{"event":"bench","ms":900,"mono_ms":1010,"op":"put","n":9,"p50":1}' >>"$folder/real/2.jsonl"
 expect 1 1 0 predict --events "$folder/real"
-says '^{"nodes":3,"rtt_ms":76.0,"put_p50_ms":{"real":1.0,"simulated":15[2-9]' out
+says '^{"nodes":3,"rtt_ms":76.0,"put_p50_ms":{"real":1.0,"simulated":7[6-9]' out
 says '"good":false}$' out
 expect 2 0 1 predict --events "$folder/real" --cluster a/b
 echo '{"event":' >>"$folder/real/3.jsonl"

@@ -87,5 +87,5 @@ struct watch::state {
 }  // namespace kadoro::inline KADORO_ABI::kad
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
-#include "kadoro/kad/impl/watch.ipp"
+#include "kadoro/kad/impl/watched_key.hpp"
 #endif

@@ -86,6 +86,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     bool busy = false;  ///< a job is at work on it
   };
 
+  static constexpr std::size_t max_renewals = 64;  ///< under way at once
+
   /// A peer that was lost, for `check_dead`.
   struct dead_peer {
     peer_ref peer;
@@ -142,7 +144,6 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                                     duration remaining, peer_ref to);
   KADORO_DECL void note_foreign_copy(record const& what);
   KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
-  KADORO_DECL static coro::task<void> confirm_replicas(node_core& core, record const& what, lookup& seek);
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
@@ -188,6 +189,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void look_around(time_point now);
   KADORO_DECL void look_soon();
   KADORO_DECL void tell_views();
+  KADORO_DECL void confirm_placements(time_point now);
   KADORO_DECL void tell_views_soon();
   KADORO_DECL static coro::task<void> view_job(node_core& core, peer_ref to);
   KADORO_DECL void remember_dead(peer_ref const& who);
@@ -242,6 +244,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::map<kadoro::bytes, publication, bytes_less> publications_;
   std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::map<kadoro::bytes, std::shared_ptr<watched_key>, bytes_less> watching_;
+  std::map<kadoro::bytes, std::uint64_t, bytes_less>
+      unconfirmed_;                                             ///< put without a lookup, with the view at that time
   std::vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
   std::unique_ptr<news_batch> last_news_;                       ///< what an answer shows
   std::size_t renewals_ = 0;                                    ///< jobs under way

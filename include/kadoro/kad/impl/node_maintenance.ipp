@@ -72,6 +72,25 @@ KADORO_DECL void node_core::tell_views() {
   }
 }
 
+/// A put that took the members for everybody was right if nobody has told of anybody else within a second. If somebody
+/// has, the record is placed once more.
+KADORO_DECL void node_core::confirm_placements(time_point now) {
+  static constexpr duration long_enough = std::chrono::seconds(1);
+  bool const complete = members_.complete();
+  for (auto const& [key, view] : std::exchange(unconfirmed_, {})) {
+    auto const at = publications_.find(key);
+    if (at == publications_.end()) continue;
+    bool const early = now - at->second.put_at < long_enough;
+    if (!early && complete && view == members_.view()) continue;
+    if (early || at->second.busy || renewals_ >= max_renewals) {
+      unconfirmed_.emplace(key, view);
+    } else if (jobs_.spawn(place_job(*this, key))) {
+      at->second.busy = true;
+      ++renewals_;
+    }
+  }
+}
+
 KADORO_DECL coro::task<void> node_core::view_job(node_core& core, peer_ref to) {
   transport::message request;
   request.type = transport::message_type::view;
@@ -190,6 +209,7 @@ KADORO_DECL void node_core::tick() {
   time_point const now = context_.now();
   store_.expire(now);
   look_after_watches(now);
+  confirm_placements(now);
   check_dead(now);
   renew_due(now);
   probe(now);
@@ -282,7 +302,6 @@ KADORO_DECL void node_core::refresh(time_point now) {
 // ---- keeping records alive ------------------------------------------------------------------------------------------
 
 KADORO_DECL void node_core::renew_due(time_point now) {
-  static constexpr std::size_t max_renewals = 64;
   for (auto& [key, p] : publications_) {
     if (p.next_renewal > now) continue;
     if (renewals_ >= max_renewals || !jobs_.spawn(renew_job(*this, key))) return;

@@ -188,11 +188,11 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   silent_visitor nothing;
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
               state->steps);
-  // Who knows everybody need not look for the closest first: a lookup behind it confirms them.
+  // Who knows everybody need not look for the closest first: `confirm_placements` sees that it was so.
   std::vector<peer_ref> set;
-  bool const at_once = core.members_.complete();
-  if (at_once) {
+  if (core.members_.complete()) {
     set = core.members_.closest(key::of(what.key), core.options_.replicas);
+    core.unconfirmed_.insert_or_assign(what.key, core.members_.view());
   } else {
     seek.start_from(core.k(), core.seeds_);
     co_await seek_all(core, seek, nothing);
@@ -268,24 +268,6 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
-  if (at_once) co_await confirm_replicas(core, what, seek);
-}
-
-/// Looks for the closest after a put that took them for known. Whoever was not, gets the record too.
-KADORO_DECL coro::task<void> node_core::confirm_replicas(node_core& core, record const& what, lookup& seek) {
-  silent_visitor nothing;
-  seek.start_from(core.k(), core.seeds_);
-  co_await seek_all(core, seek, nothing);
-  coro::environment const environment = co_await coro::this_environment();
-  coro::scope stores(core.context_, environment.cancel());
-  stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
-  std::uint64_t newer = 0;
-  auto const at = core.publications_.find(what.key);
-  bool const current = at != core.publications_.end() && at->second.what.sequence == what.sequence;
-  if (current)
-    for (peer_ref const& p : core.replica_set(seek))
-      if (!at->second.holders.contains(p->id())) stores.spawn(place_at(core, what, p, newer));
-  co_await stores.join();
 }
 
 /// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.

@@ -99,5 +99,6 @@ class watched_key {
 }  // namespace kadoro::inline KADORO_ABI::kad::detail
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/watch.ipp"
 #include "kadoro/kad/impl/watched_key.ipp"
 #endif
