@@ -8,18 +8,11 @@
 
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/inbox.hpp"
-#include "kadoro/kad/get_result.hpp"
-#include "kadoro/kad/node_options.hpp"
-#include "kadoro/kad/provider.hpp"
-#include "kadoro/kad/put_receipt.hpp"
+#include "kadoro/kad/node.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
-class node;
-
 namespace detail {
-
-class node_core;
 
 /// What the copies of a handle share.
 struct handle_state {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "kadoro/kad/impl/node_core.hpp"
-#include "kadoro/kad/node.hpp"
 #include "kadoro/kad/node_handle.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
