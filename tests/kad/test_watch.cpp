@@ -259,6 +259,26 @@ TEST_CASE("watch: a holder that restarts is watched again at once") {
   CHECK(w.by.said == "add:after");
 }
 
+TEST_CASE("watch: one that ends while a holder is being asked is over, and a new one starts afresh") {
+  simulated_swarm swarm(52, 400ms);
+  for (int i = 0; i < 3; ++i) swarm.add();
+  swarm.join_all();
+  for (int i = 0; i < 3; ++i) {
+    {
+      watched w(swarm, 2, "key");
+      w.from.close();
+      swarm.world.run_for(300ms * i);
+    }
+    swarm.world.run_for(500ms);
+  }
+  watched w(swarm, 2, "key");
+  swarm.world.run_for(3s);
+  CHECK(w.from.caught_up());
+  swarm.put(1, "key", "one");
+  swarm.world.run_for(1s);
+  CHECK(w.by.said == "add:one");
+}
+
 TEST_CASE("watch: closing the node ends it, and says so") {
   simulated_swarm swarm(50);
   for (int i = 0; i < 2; ++i) swarm.add();

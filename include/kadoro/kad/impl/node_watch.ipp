@@ -185,7 +185,8 @@ KADORO_DECL void node_core::spread_changes() {
 /// Looks whom to watch at: the closest servers to the key that are not proven dead. Talks to those that are due.
 KADORO_DECL void node_core::find_holders(watched_key& of) {
   static constexpr std::size_t max_watched_at = 4;
-  if (closed_) return;
+  auto const self = watching_.find(of.key);
+  if (closed_ || self == watching_.end() || self->second.get() != &of) return;  // nobody watches any more
   time_point const now = context_.now();
   key const where = key::of(of.key);
   std::vector<contact> known;
@@ -230,8 +231,7 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
       continue;
     }
     if (h.busy || (h.next > now && !h.again) || !wanted.contains(id)) continue;
-    auto const self = watching_.find(of.key)->second;
-    h.busy = jobs_.spawn(watch_job(*this, self, h.peer));
+    h.busy = jobs_.spawn(watch_job(*this, self->second, h.peer));
   }
 }
 
