@@ -267,7 +267,7 @@ TEST_CASE("watch: one that ends while a holder is being asked is over, and a new
     {
       watched w(swarm, 2, "key");
       w.from.close();
-      swarm.world.run_for(300ms * i);
+      swarm.world.run_for(1ms + 300ms * i);  // the reader ends
     }
     swarm.world.run_for(500ms);
   }
