@@ -27,14 +27,27 @@ struct reader {
   bool ended = false;
 };
 
-/// A watch and who reads it, on one node of a swarm.
+/// A watch and who reads it, on one node of a swarm. The reader may outlive this: it ends in a turn of its own.
 struct watched {
+  struct both {
+    explicit both(watch w) noexcept : from(std::move(w)) {}
+    watch from;
+    reader by;
+  };
+
   watched(simulated_swarm& swarm, std::size_t at, std::string const& key)
-      : from(std::move(swarm.nodes[at]->watch(as_bytes(key)).value())) {
-    swarm.hosts[at]->spawn(by.run(from));
+      : shared(std::make_shared<both>(std::move(swarm.nodes[at]->watch(as_bytes(key)).value()))),
+        from(shared->from),
+        by(shared->by) {
+    swarm.hosts[at]->spawn(read(shared));
   }
-  watch from;
-  reader by;
+  ~watched() { from.close(); }
+
+  static coro::task<void> read(std::shared_ptr<both> what) { co_await what->by.run(what->from); }
+
+  std::shared_ptr<both> shared;
+  watch& from;
+  reader& by;
 };
 
 }  // namespace
@@ -267,7 +280,7 @@ TEST_CASE("watch: one that ends while a holder is being asked is over, and a new
     {
       watched w(swarm, 2, "key");
       w.from.close();
-      swarm.world.run_for(1ms + 300ms * i);  // the reader ends
+      swarm.world.run_for(300ms * i);
     }
     swarm.world.run_for(500ms);
   }
