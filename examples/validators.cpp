@@ -66,7 +66,9 @@ coro::task<int> play(kad::node& a, kad::node& b, kad::node& c, kad::node& carele
     good = kadoro::as_text(got->records()[0].value.value) == "93";
   }
   std::cout << "refused here: " << a.validator_counts().refused << '\n';
-  for (kad::node* const each : members) co_await each->close();
+  for (kad::node* const each : members) {
+    co_await each->close();
+  }
   co_await a.close();
   co_return good ? 0 : 1;
 }

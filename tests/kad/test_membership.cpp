@@ -82,7 +82,7 @@ TEST_CASE_FIXTURE(fixture, "membership: everybody is told a view once") {
   CHECK(m.untold() == std::vector<peer_ref>{b});
 }
 
-TEST_CASE("membership: in a small swarm that knows itself a put takes one round trip, and a lookup confirms it") {
+TEST_CASE("membership: in a small swarm that knows itself a put takes one round trip, and views confirm it") {
   simulated_swarm swarm(61, 50ms);
   node_options options;
   options.replicas = 4;

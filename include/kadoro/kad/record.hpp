@@ -106,6 +106,10 @@ KADORO_DECL result<record> unsigned_from_wire(wire::record const& r, bytes_view 
 /// How long a record without signature lives that does not say it: as in libp2p.
 inline constexpr duration unsigned_lifetime = record::max_lifetime;
 
+/// How long the sequence of an expired record is remembered: a copy elsewhere can be as old as its lifetime, by a clock
+/// that runs up to 5 % slow.
+inline duration memory_of(duration lifetime) noexcept { return lifetime + lifetime / 20; }
+
 /// `d` in whole milliseconds, rounded down, for fields of 32 bits: 0 if negative, at most `max_lifetime`.
 KADORO_DECL std::uint32_t to_wire_ms(duration d) noexcept;
 

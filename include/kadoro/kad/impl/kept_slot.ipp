@@ -172,8 +172,7 @@ KADORO_DECL bool kept_slot::put_to_sleep(time_point last_known, time_point now) 
   pending.reset();
   if (valid && valid->what.is_signed()) {
     remembered = valid->what.header();
-    remember_until =
-        std::max(remember_until, valid->expires + valid->what.lifetime_max + valid->what.lifetime_max / 20);
+    remember_until = std::max(remember_until, valid->expires + memory_of(valid->what.lifetime_max));
     dormant = std::move(valid);
   }
   valid.reset();

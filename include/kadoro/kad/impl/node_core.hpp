@@ -144,6 +144,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                                     duration remaining, peer_ref to);
   KADORO_DECL void note_foreign_copy(record const& what);
   KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
+  KADORO_DECL static coro::task<std::vector<peer_ref>> find_replicas(node_core& core, bytes_view key, lookup& seek);
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);

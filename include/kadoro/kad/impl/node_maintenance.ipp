@@ -376,15 +376,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   trace steps("renew", key, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
               core.options_.replicas, steps);
-  silent_visitor nothing;
-  std::vector<peer_ref> set;
-  if (core.members_.complete()) {
-    set = core.members_.closest(kad::key::of(key), core.options_.replicas);
-  } else {
-    seek.start_from(core.k(), core.seeds_);
-    co_await seek_all(core, seek, nothing);
-    set = core.replica_set(seek);
-  }
+  std::vector<peer_ref> const set = co_await find_replicas(core, key, seek);
 
   at = core.publications_.find(key);
   if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;  // withdrawn, or replaced

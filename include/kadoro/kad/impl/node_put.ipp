@@ -130,6 +130,15 @@ KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) con
   return set;
 }
 
+/// Who knows everybody need not look for the closest: `confirm_placements` sees that it was so.
+KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core& core, bytes_view key, lookup& seek) {
+  if (core.members_.complete()) co_return core.members_.closest(kad::key::of(key), core.options_.replicas);
+  silent_visitor nothing;
+  seek.start_from(core.k(), core.seeds_);
+  co_await seek_all(core, seek, nothing);
+  co_return core.replica_set(seek);
+}
+
 KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, kadoro::bytes value, put_options how,
                                                            std::uint32_t flags) {
   if (closed_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
@@ -185,19 +194,10 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
                                                 std::shared_ptr<put_receipt::state> state) {
   put_guard const guard(core, what.key, state);
   coro::environment const environment = co_await coro::this_environment();
-  silent_visitor nothing;
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
               state->steps);
-  // Who knows everybody need not look for the closest first: `confirm_placements` sees that it was so.
-  std::vector<peer_ref> set;
-  if (core.members_.complete()) {
-    set = core.members_.closest(key::of(what.key), core.options_.replicas);
-    core.unconfirmed_.insert_or_assign(what.key, core.members_.view());
-  } else {
-    seek.start_from(core.k(), core.seeds_);
-    co_await seek_all(core, seek, nothing);
-    set = core.replica_set(seek);
-  }
+  if (core.members_.complete()) core.unconfirmed_.insert_or_assign(what.key, core.members_.view());
+  std::vector<peer_ref> const set = co_await find_replicas(core, what.key, seek);
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();

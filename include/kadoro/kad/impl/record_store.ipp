@@ -11,10 +11,6 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 namespace detail {
 
-/// How long the sequence of an expired record is remembered: a copy elsewhere can be as old as its lifetime, by a clock
-/// that runs up to 5 % slow.
-inline duration memory_of(duration lifetime) noexcept { return lifetime + lifetime / 20; }
-
 /// A holder that needs no more of something is never over its limit of it.
 inline bool exceeds(std::size_t used, std::size_t more, std::size_t limit) noexcept {
   return more > 0 && (used > limit || more > limit - used);
@@ -331,7 +327,7 @@ KADORO_DECL void record_store::tell(record const& of, bool ended) const {
 KADORO_DECL void record_store::retire_valid(slot& in) {
   if (!in.valid) return;
   if (in.valid->what.is_signed())
-    in.remember_until = std::max(in.remember_until, in.valid->expires + detail::memory_of(in.valid->what.lifetime_max));
+    in.remember_until = std::max(in.remember_until, in.valid->expires + memory_of(in.valid->what.lifetime_max));
   in.valid.reset();
 }
 

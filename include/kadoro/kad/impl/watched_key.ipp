@@ -80,7 +80,7 @@ KADORO_DECL void watched_key::withdraw_voucher(std::map<peer_id, entry>::iterato
 KADORO_DECL void watched_key::end(std::map<peer_id, entry>::iterator at, time_point now) {
   entry& e = at->second;
   e.live = false;
-  e.forget = now + e.what.lifetime_max + e.what.lifetime_max / 20;
+  e.forget = now + memory_of(e.what.lifetime_max);
   e.vouchers.clear();
   unsure_.insert(at->first);
   tell_readers(at->first);
