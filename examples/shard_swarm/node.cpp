@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -33,6 +34,7 @@ class shard_node final : private directory::directory_observer {
     auto const begun = begin();
     if (begun) {
       work_.spawn(announce(*this));  // first: the first contacts carry its questions
+      work_.spawn(await_stored(*this));
       work_.spawn(join(*this));
       work_.spawn(bench(*this));
       if (settings_.status_interval_s > 0) work_.spawn(report(*this));
@@ -111,14 +113,22 @@ class shard_node final : private directory::directory_observer {
         n.note_receipt(receipt->explain());
       else
         n.note_error(receipt.error().message());
-      time_point const again = n.context_.now() + wait;
-      while (n.context_.now() < again) {
-        if (n.announced()) co_return;
-        auto const slept = co_await coro::sleep_for(std::chrono::milliseconds(5));
-        if (!slept) co_return;
-      }
+      auto const stored = co_await coro::with_deadline(n.wait(n.stored_), wait);
+      if (stored || stored.error() != errc::timed_out) co_return;
       wait = std::min<duration>(wait * 2, std::chrono::seconds(8));
     }
+  }
+
+  /// It is stored before the put that announces it has ended: that waits for whoever may be closer still.
+  static coro::task<void> await_stored(shard_node& n) {
+    static constexpr duration shortest = std::chrono::milliseconds(1);
+    static constexpr duration longest = std::chrono::milliseconds(100);
+    time_point const begun = n.context_.now();
+    while (!n.announced()) {
+      auto const slept = co_await coro::sleep_for(std::clamp((n.context_.now() - begun) / 64, shortest, longest));
+      if (!slept) co_return;
+    }
+    n.stored_.set();
   }
 
   void note_receipt(std::string const& text) {
@@ -224,6 +234,7 @@ class shard_node final : private directory::directory_observer {
   std::unique_ptr<directory::swarm_directory> shards_;
   coro::event complete_;
   coro::event changed_;
+  coro::event stored_;
   std::string stored_on_;
   std::string last_error_;
   coro::scope work_;

@@ -49,6 +49,7 @@
 #include "kadoro/kad/impl/membership.ipp"
 #include "kadoro/kad/impl/node.ipp"
 #include "kadoro/kad/impl/node_core.ipp"
+#include "kadoro/kad/impl/node_early.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
 #include "kadoro/kad/impl/node_handle.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"

@@ -124,6 +124,7 @@ TEST_CASE("directory: nodes that start at the same instant find each other's sha
   swarm.fill();
   CHECK(swarm.within(1s, [&] { return swarm.all_complete(); }));
   CHECK(swarm.within(3s, [&] { return swarm.directories[1]->ready() && swarm.directories[3]->ready(); }));
+  swarm.world.run_for(1s);  // every announcement has been answered for
   auto const view = swarm.directories[3]->view();
   CHECK(view.complete);
   CHECK(view.missing().empty());
@@ -208,6 +209,7 @@ TEST_CASE("directory: who leaves is gone everywhere within 100 ms, and comes bac
   swarm.start(6, options);
   swarm.work(6);
   CHECK(swarm.within(2s, [&] { return swarm.all_complete(); }));
+  swarm.world.run_for(1s);
 }
 
 TEST_CASE("directory: who crashes is a suspect within three seconds, and gone when its record has run out") {

@@ -107,14 +107,18 @@ TEST_CASE_FIXTURE(fixture, "watcher table: a watch that is not renewed is over, 
   CHECK_FALSE(table.watched(as_bytes("key")));
 }
 
-TEST_CASE_FIXTURE(fixture, "watcher table: one job at a time tells a watcher") {
+TEST_CASE_FIXTURE(fixture, "watcher table: a few pushes are on their way at once, then changes gather") {
   watch(0, 0, {peers[3]->id()});
-  CHECK(table.take_due().size() == 1);
-  change(4);
-  CHECK(table.take_due().empty());  // it is being told
-  CHECK(told(0) == "0: 101=3 102=4");
-  table.told_all(as_bytes("key"), peers[0]->id());
-  CHECK(table.take_due().empty());  // nothing is left
+  for (std::size_t i = 0; i < watcher_table::max_pushes; ++i) {
+    CHECK(table.take_due().size() == 1);
+    CHECK(told(0) != "-");
+    change(4);
+  }
+  change(5);
+  CHECK(table.take_due().empty());
+  CHECK(table.push_ended(as_bytes("key"), peers[0]->id()));  // its place is taken by one that tells of both
+  CHECK(told(0) != "-");
+  CHECK_FALSE(table.push_ended(as_bytes("key"), peers[0]->id()));  // nothing is left
   change(4);
   CHECK(table.take_due().size() == 1);
 }

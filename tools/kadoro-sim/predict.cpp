@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inhabitant.hpp"
+#include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/event.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/key.hpp"
@@ -120,6 +121,7 @@ class process final : private directory::directory_observer {
     if (!opened) return fail(opened.error());
     home_.shards = std::move(*opened);
     home_.host.spawn(announce(*this));
+    home_.host.spawn(await_stored(*this));
     home_.host.spawn(join(*this));
     home_.host.spawn(bench(*this));
     return {};
@@ -149,14 +151,20 @@ class process final : private directory::directory_observer {
       auto what = p.home_.shards->describe(static_cast<std::uint32_t>(p.index_ - 1));
       auto const receipt = co_await p.home_.shards->announce(std::move(what));
       static_cast<void>(receipt);  // what counts is who stores it in the end
-      time_point const again = p.home_.host.now() + wait;
-      while (p.home_.host.now() < again) {
-        if (p.announced()) co_return;
-        auto const slept = co_await coro::sleep_for(5ms);
-        if (!slept) co_return;
-      }
+      auto const stored = co_await coro::with_deadline(wait_for(p.stored_), wait);
+      if (stored || stored.error() != errc::timed_out) co_return;
       wait = std::min<duration>(wait * 2, 8s);
     }
+  }
+
+  static coro::task<result<void>> wait_for(coro::event& what) { co_return co_await what.wait(); }
+
+  static coro::task<void> await_stored(process& p) {
+    while (!p.announced()) {
+      auto const slept = co_await coro::sleep_for(1ms);
+      if (!slept) co_return;
+    }
+    p.stored_.set();
   }
 
   /// A majority of the servers that there are, or of the replicas wanted, stores it.
@@ -249,6 +257,7 @@ class process final : private directory::directory_observer {
   time_point began_;
   inhabitant home_;
   coro::event complete_;
+  coro::event stored_;
   bool tested_ = false;
   std::optional<double> announced_ms_;
   std::optional<double> complete_ms_;

@@ -48,6 +48,8 @@ class lookup {
   /// Sees every answer as it comes in.
   class visitor {
    public:
+    /// A question is on its way to that peer.
+    virtual void on_asked(candidate const&) {}
     /// True: enough, ask nobody else. What is under way is still heard. Called once for each page of an answer.
     virtual bool on_answer(candidate const& from, transport::message const& answer) = 0;
     /// A peer refused or did not answer; it has left the race.
@@ -107,18 +109,6 @@ class lookup {
   std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
   std::map<std::uint64_t, std::size_t> per_range_;
   coro::event progress_;
-};
-
-/// For lookups of which only the candidates matter. A patient one waits for all of the closest.
-class silent_visitor final : public lookup::visitor {
- public:
-  explicit silent_visitor(bool patient = false) noexcept : patient_(patient) {}
-
- private:
-  bool on_answer(lookup::candidate const&, transport::message const&) override { return false; }
-  bool content() const override { return !patient_; }
-
-  bool patient_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

@@ -44,6 +44,8 @@ class watcher_table {
  public:
   /// A watch that is not renewed for so long is over.
   static constexpr duration life = std::chrono::seconds(60);
+  /// On their way to a watcher of a key at once. What changes beyond that gathers until the oldest has arrived.
+  static constexpr std::size_t max_pushes = 16;
 
   struct name {
     kadoro::bytes key;
@@ -78,9 +80,11 @@ class watcher_table {
   /// It has been told up to `number`.
   KADORO_DECL void told(bytes_view key, peer_id const& watcher, std::uint64_t number);
 
-  /// Those with something to be told to whom nobody is telling it; from now on somebody is, until `told_all`.
+  /// Those with something to be told, and less than `max_pushes` on their way to them; from now on one more is, until
+  /// `push_ended`.
   KADORO_DECL std::vector<std::pair<kadoro::bytes, peer_ref>> take_due();
-  KADORO_DECL void told_all(bytes_view key, peer_id const& watcher);
+  /// True if there is something to be told that waited for that; then the next push has begun in its place.
+  KADORO_DECL bool push_ended(bytes_view key, peer_id const& watcher);
 
   /// It did not take what it was told, or does not watch that key any more.
   KADORO_DECL void drop(bytes_view key, peer_id const& watcher);
@@ -97,7 +101,7 @@ class watcher_table {
     peer_ref who;
     std::uint64_t place = 0;  ///< 0: before everything
     time_point until{};
-    bool busy = false;
+    std::size_t pushes = 0;  ///< on their way
   };
   struct log {
     std::uint64_t head = 0;

@@ -29,7 +29,8 @@ struct message {
   /// In an answer: publishers in the order of `cursor_of`; the transport sends what fits. In a request (a push): all of
   /// them, or `too_large`.
   std::vector<wire::record> records;
-  std::vector<peer_ref> contacts;     ///< the transport sends what fits, and only confirmed addresses
+  /// Only those with a confirmed address are sent, and only that. In an answer: what fits. In a request (a push): all.
+  std::vector<peer_ref> contacts;
   std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
   std::uint64_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`

@@ -111,6 +111,7 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
       c->peer->slow_since = now;
       continue;
     }
+    sees.on_asked(*c);
     c->now = c->peer->doubtful() ? state::slow : state::asked;
     if (c->now == state::slow) continue;
     scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));

@@ -18,8 +18,9 @@
 
 /// @file
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
-/// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_watch.ipp (what changes),
-/// impl/node_providers.ipp (who has which content), impl/node_maintenance.ipp (timers).
+/// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_early.ipp (what is stored
+/// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
+/// impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -80,7 +81,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   struct publication {
     record what;
     put_options how;
-    std::set<peer_id> holders;  ///< who confirmed this very sequence
+    std::set<peer_id> holders;                                ///< who confirmed this very sequence
+    std::map<peer_id, std::shared_ptr<coro::event>> sharing;  ///< who is being given it by `share_with`
     time_point next_renewal{};
     time_point put_at{};
     bool busy = false;  ///< a job is at work on it
@@ -137,8 +139,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL static coro::task<void> store_replica(node_core& core, record const& what, std::size_t index,
                                                     std::shared_ptr<put_receipt::state> state, std::uint64_t& newer,
                                                     bool last_round);
-  KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew,
-                                                       bool durable = false);
+  KADORO_DECL static coro::task<store_answer> ask_to_store(node_core& core, record const& what, peer_ref to, bool renew,
+                                                           bool durable);
   KADORO_DECL static coro::task<bool> await_durable(node_core& core, record const& what, peer_ref to);
   KADORO_DECL static coro::task<result<transport::message>> hand_on(node_core& core, record const& what,
                                                                     duration remaining, peer_ref to);
@@ -153,6 +155,17 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL bool is_holder(record const& what, peer_id const& who) const;
   KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
 
+  // impl/node_early.ipp
+  class sharing_visitor;
+  KADORO_DECL void share_with(peer_ref const& who);
+  KADORO_DECL bool probably_replica(key const& where, publication const& p, peer_ref const& who) const;
+  KADORO_DECL static coro::task<void> share_job(node_core& core, record what, peer_ref to,
+                                                std::shared_ptr<coro::event> done);
+  KADORO_DECL void meet(std::vector<peer_ref> const& strangers);
+  KADORO_DECL void keep_holders(record const& what, std::vector<peer_ref> const& set);
+  KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew,
+                                                       bool durable = false);
+
   // impl/node_get.ipp
   KADORO_DECL coro::task<result<get_result>> seek_records(kadoro::bytes key, get_options how, bool providers);
   class get_collector;
@@ -165,6 +178,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL std::optional<news_batch> news_for(bytes_view key, peer_id const& watcher);
   KADORO_DECL void answer_watch(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void tell_watchers();
+  KADORO_DECL std::vector<peer_ref> contacts_for(news_batch const& news, peer_ref const& to);
   KADORO_DECL static coro::task<void> push_job(node_core& core, kadoro::bytes key, peer_ref to);
   KADORO_DECL void take_own_word(watched_key& of);
   KADORO_DECL void on_store_change(bytes_view key, peer_id const& publisher, bool ended);
@@ -271,6 +285,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/kad/impl/node_core.ipp"
+#include "kadoro/kad/impl/node_early.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"

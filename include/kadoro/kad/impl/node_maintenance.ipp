@@ -5,6 +5,7 @@
 #include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
+#include "kadoro/kad/impl/sharing_visitor.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -148,8 +149,8 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, core.id_.bytes(),
               core.k(), steps);
   seek.start_from(core.k(), core.seeds_);
-  silent_visitor nothing;
-  co_await seek_all(core, seek, nothing);
+  sharing_visitor sharing(core);
+  co_await seek_all(core, seek, sharing);
   core.start_settling();
 
   errc code = core.closed_ ? errc::closed : seek.candidates().empty() ? errc::unreachable : errc::no_answer;
@@ -185,8 +186,8 @@ KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes 
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
               steps);
   seek.start_from(core.k(), core.seeds_);
-  silent_visitor nothing(state != nullptr);
-  co_await seek_all(core, seek, nothing);
+  sharing_visitor sharing(core, state != nullptr);
+  co_await seek_all(core, seek, sharing);
   core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
   if (!state) co_return;
   for (lookup::candidate const* c : seek.closest(core.k()))

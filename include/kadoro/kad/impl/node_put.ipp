@@ -5,6 +5,7 @@
 
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
+#include "kadoro/kad/impl/sharing_visitor.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -53,6 +54,7 @@ KADORO_DECL void node_core::publish(record const& what, put_options how) {
   p.what = what;
   p.how = how;
   p.holders.clear();
+  p.sharing.clear();
   p.put_at = now;
   p.busy = true;
   duration const half = what.lifetime_max / 2;
@@ -133,9 +135,9 @@ KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) con
 /// Who knows everybody need not look for the closest: `confirm_placements` sees that it was so.
 KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core& core, bytes_view key, lookup& seek) {
   if (core.members_.complete()) co_return core.members_.closest(kad::key::of(key), core.options_.replicas);
-  silent_visitor nothing;
+  sharing_visitor sharing(core);
   seek.start_from(core.k(), core.seeds_);
-  co_await seek_all(core, seek, nothing);
+  co_await seek_all(core, seek, sharing);
   co_return core.replica_set(seek);
 }
 
@@ -182,7 +184,7 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
 }
 
 /// Nobody was there to store a record, but some came in meanwhile and were handed it: they are R, and not who refused.
-inline void keep_holders(std::vector<replica>& of, std::size_t most) {
+inline void keep_stored(std::vector<replica>& of, std::size_t most) {
   auto const holds = [](replica const& r) { return r.now == replica::state::stored; };
   if (std::none_of(of.begin(), of.end(), holds)) return;
   std::erase_if(of, std::not_fn(holds));
@@ -198,6 +200,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
               state->steps);
   if (core.members_.complete()) core.unconfirmed_.insert_or_assign(what.key, core.members_.view());
   std::vector<peer_ref> const set = co_await find_replicas(core, what.key, seek);
+  core.keep_holders(what, set);
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();
@@ -218,7 +221,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   }
   for (replica& r : state->replicas)  // one that came in meanwhile was handed the record
     if (!how.durable && core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}, false};
-  if (set.empty()) keep_holders(state->replicas, core.options_.replicas);
+  if (set.empty()) keep_stored(state->replicas, core.options_.replicas);
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
 
   std::uint64_t newer = 0;
@@ -294,9 +297,8 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
   decide(*state);
 }
 
-/// Puts, or renews and puts only if that peer does not know the record.
-KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
-                                                                    bool renew, bool durable) {
+KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_core& core, record const& what,
+                                                                        peer_ref to, bool renew, bool durable) {
   store_answer said;
   bool const held = core.is_holder(what, to->id());
   bool const foreign = is_foreign(*to);

@@ -100,29 +100,44 @@ KADORO_DECL void node_core::answer_watch(peer_ref const& from, transport::messag
 KADORO_DECL void node_core::tell_watchers() {
   for (auto& [key, who] : watchers_.take_due()) {
     peer_id const id = who->id();
-    if (!jobs_.spawn(push_job(*this, key, std::move(who)))) watchers_.told_all(key, id);
+    if (!jobs_.spawn(push_job(*this, key, std::move(who)))) watchers_.drop(key, id);
   }
 }
 
+/// A watcher is taken to be where it will be once the push has arrived: so the next one need not wait for that. If one
+/// is lost or overtaken, the watcher notices that something is missing, and asks.
 KADORO_DECL coro::task<void> node_core::push_job(node_core& core, kadoro::bytes key, peer_ref to) {
-  for (;;) {
+  do {
     auto news = core.news_for(key, to->id());
-    if (!news) break;
+    if (!news) continue;
     transport::message request;
     request.type = transport::message_type::push;
     request.key = key;
     request.records = news->records;
+    request.contacts = core.contacts_for(*news, to);
     request.since = news->since;
     request.sequence = news->upto;
     request.head = news->head;
+    core.watchers_.told(key, to->id(), news->upto);
     auto const answer = co_await core.transport_->request(to, request);
     if (!answer || answer->refusal) {
       core.watchers_.drop(key, to->id());
       co_return;
     }
-    core.watchers_.told(key, to->id(), news->upto);
+  } while (core.watchers_.push_ended(key, to->id()));
+}
+
+/// Where the publishers of these records are, so that a watcher can call them at once.
+KADORO_DECL std::vector<peer_ref> node_core::contacts_for(news_batch const& news, peer_ref const& to) {
+  static constexpr std::size_t max_contacts = 4;
+  std::vector<peer_ref> out;
+  for (record const& what : news.owned) {
+    if (out.size() == max_contacts) break;
+    if (what.value.empty() || what.publisher == id_ || what.publisher == to->id()) continue;
+    peer_ref const who = book_.intern(what.publisher);
+    if (who->last_heard != time_point() && who->unanswered == 0 && who->mode == peer_mode::server) out.push_back(who);
   }
-  core.watchers_.told_all(key, to->id());
+  return out;
 }
 
 // ---- what this node watches -----------------------------------------------------------------------------------------
@@ -286,6 +301,7 @@ KADORO_DECL coro::task<void> node_core::ask_holder(node_core& core, std::shared_
   h->next = now + third - duration(static_cast<duration::rep>(core.context_.random().below(spread)));
   core.take_changes(*of, *h, *answer);
   core.learn_holders(*of, *answer);
+  core.meet(answer->contacts);
 }
 
 /// A peer that cannot tell is asked, more rarely as long as nothing changes.
@@ -324,10 +340,16 @@ KADORO_DECL coro::task<void> node_core::poll_holder(node_core& core, std::shared
   h.next = now + h.interval;
 }
 
-/// What a holder tells, by push or in its answer. Changes behind some that are not known are not taken: it is asked.
+/// What a holder tells, by push or in its answer. What was overtaken, and is known by now, is nothing new. Where
+/// something is missing before it, live records count all the same, and in the next full telling too: the holder is
+/// asked what else there is.
 KADORO_DECL void node_core::take_changes(watched_key& of, watched_key::holder& from, transport::message const& news) {
+  static constexpr std::uint64_t overtaken = 1024;  ///< changes; numbers of another life are farther off
+  if (news.since != 0 && news.sequence <= from.known && from.known - news.sequence < overtaken) return;
   if (news.since != 0 && news.since != from.known) {
     from.again = true;
+    for (wire::record const& w : news.records)
+      if (!w.value.empty()) take_record(of, from.peer->id(), from.round + 1, w);
     return;
   }
   if (news.since == 0) ++from.round;
@@ -377,6 +399,7 @@ KADORO_DECL void node_core::take_push(peer_ref const& from, transport::message c
   }
   take_changes(*at->second, holder->second, request);
   if (holder->second.again && !holder->second.busy) find_holders(*at->second);
+  meet(request.contacts);
 }
 
 /// In a swarm that is larger than the table, a lookup finds the first holders; their answers name those that come

@@ -46,7 +46,7 @@ KADORO_DECL void watched_key::on_told_all(peer_id const& by, std::uint64_t round
   for (auto at = entries_.begin(); at != entries_.end();) {
     auto const here = at++;
     auto const word = here->second.vouchers.find(by);
-    if (word != here->second.vouchers.end() && word->second != round) withdraw_voucher(here, by, true, now);
+    if (word != here->second.vouchers.end() && word->second < round) withdraw_voucher(here, by, true, now);
   }
 }
 

@@ -87,16 +87,20 @@ KADORO_DECL std::vector<std::pair<kadoro::bytes, peer_ref>> watcher_table::take_
     auto const at = logs_.find(key);
     if (at == logs_.end()) continue;
     for (auto& [id, w] : at->second.watchers) {
-      if (w.busy || w.place == at->second.head) continue;
-      w.busy = true;
+      if (w.pushes == max_pushes || w.place == at->second.head) continue;
+      ++w.pushes;
       due.emplace_back(key, w.who);
     }
   }
   return due;
 }
 
-KADORO_DECL void watcher_table::told_all(bytes_view key, peer_id const& watcher) {
-  if (auto* const w = find(key, watcher)) w->busy = false;
+KADORO_DECL bool watcher_table::push_ended(bytes_view key, peer_id const& watcher) {
+  auto* const w = find(key, watcher);
+  if (w == nullptr || w->pushes == 0) return false;
+  if (w->place != logs_.find(key)->second.head) return true;
+  --w->pushes;
+  return false;
 }
 
 KADORO_DECL void watcher_table::drop(bytes_view key, peer_id const& watcher) {

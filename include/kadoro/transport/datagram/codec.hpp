@@ -38,9 +38,11 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
 /// `malformed` or `too_large`.
 KADORO_DECL result<message> decode_request(bytes_view data);
 
-/// Decodes an answer. Views stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries
-/// that are no valid peer, `self` among them, are skipped. Fails with `malformed` or `too_large`.
+/// Decodes an answer, or a request that came over a confirmed session: of these, a push has contacts that count. Views
+/// stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries that are no valid peer,
+/// `self` among them, are skipped. Fails with `malformed` or `too_large`.
 KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self);
+KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self);
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
 

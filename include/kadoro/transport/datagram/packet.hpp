@@ -21,6 +21,8 @@ enum class packet_type : std::uint8_t {
 };
 
 inline constexpr std::size_t max_packet_bytes = 1200;
+/// To an address that is not validated goes at most so many times what came from it.
+inline constexpr std::size_t max_amplification = 3;
 inline constexpr std::size_t mac_bytes = 16;
 inline constexpr std::size_t key_bytes = 32;
 inline constexpr std::size_t tag_bytes = crypto::tag_bytes;

@@ -17,8 +17,8 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 ///
 ///     fresh --age or packets--> due (serves on; a dial runs) --twice that--> worn out (nothing is sent or taken)
 ///
-/// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and nothing
-/// is sent on it.
+/// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and nothing is sent on it,
+/// but to a peer that is being dialled itself.
 struct session {
   static constexpr duration unconfirmed_life = std::chrono::seconds(10);
   static constexpr duration idle_before_redial = std::chrono::minutes(5);    ///< then we no longer send on it
@@ -34,6 +34,7 @@ struct session {
   std::uint64_t next_counter = 0;
   replay_window window;
   bool confirmed = false;
+  std::size_t allowance = 0;                   ///< bytes that may go out on it before it is confirmed
   bool initiated = false;                      ///< by us
   peer_mode remote_mode = peer_mode::unknown;  ///< becomes the peer's on confirmation
   std::uint32_t remote_features = 0;           ///< likewise

@@ -70,6 +70,19 @@ inline std::optional<wire::peer> to_wire(peer const& p) {
   return out;
 }
 
+inline std::vector<peer_ref> contacts_of(wire::message const& w, peer_book& book, peer_id const& self) {
+  std::vector<peer_ref> out;
+  for (wire::peer const& entry : w.closer) {
+    auto const id = peer_id::from_bytes(entry.id);
+    if (!id || *id == self) continue;
+    peer_ref const contact = book.intern(*id);
+    for (bytes_view const raw : entry.addresses)
+      if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(where->without_peer(), false);
+    out.push_back(contact);
+  }
+  return out;
+}
+
 }  // namespace detail
 
 KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what) {
@@ -100,6 +113,8 @@ KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
   w.providers = m.providers;
+  for (peer_ref const& contact : m.contacts)
+    if (auto entry = detail::to_wire(*contact)) w.closer.push_back(std::move(*entry));
   std::size_t const size = wire::encoded_size(w);
   if (size > limit)
     return fail(errc::too_large,
@@ -166,14 +181,15 @@ KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer
   auto const w = wire::decode(data);
   if (!w) return fail(w.error());
   message m = detail::without_contacts(*w);
-  for (wire::peer const& entry : w->closer) {
-    auto const id = peer_id::from_bytes(entry.id);
-    if (!id || *id == self) continue;
-    peer_ref const contact = book.intern(*id);
-    for (bytes_view const raw : entry.addresses)
-      if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(where->without_peer(), false);
-    m.contacts.push_back(contact);
-  }
+  m.contacts = detail::contacts_of(*w, book, self);
+  return m;
+}
+
+KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self) {
+  auto const w = wire::decode(data);
+  if (!w) return fail(w.error());
+  message m = detail::without_contacts(*w);
+  if (m.type == message_type::push) m.contacts = detail::contacts_of(*w, book, self);
   return m;
 }
 

@@ -148,9 +148,11 @@ KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
 /// Lets `p` wait for the session that a dial will bring. A request only ever waits while a dial runs.
 KADORO_DECL std::optional<error> datagram_transport::await_session(link& l, pending& p) {
   p.where.link_before(l.waiting);
-  if (l.dialling) return {};
-  auto failure = start_dial(l, &p);
-  if (failure) p.where.unlink();
+  auto failure = l.dialling ? std::nullopt : start_dial(l, &p);
+  if (failure)
+    p.where.unlink();
+  else if (!l.sessions.empty())
+    send_early(*l.sessions.back(), l);
   return failure;
 }
 
@@ -477,6 +479,25 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   session* const s = open_session(l, in.from, handshake.split(), index, remote_index, false);
   s->remote_features = load_be<std::uint32_t>(payload.data());
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
+  s->allowance = max_amplification * in.data.size() - whole.size();
+  send_early(*s, l);
+}
+
+/// Both ends dial at once: what waits for our own dial need not wait for its answer. It goes out behind our answer,
+/// where only the holder of the initiator's ephemeral key can read it, and only to an address that we are dialling
+/// anyway.
+KADORO_DECL void datagram_transport::send_early(session& s, link& l) {
+  if (s.confirmed || !l.dialling ||
+      std::find(l.dialling->targets.begin(), l.dialling->targets.end(), s.remote) == l.dialling->targets.end())
+    return;
+  for (coro::list_node* at = l.waiting.next(); at != &l.waiting;) {
+    pending& p = static_cast<pending::place&>(*at).owner;
+    at = at->next();
+    std::size_t const size = sealed_header_bytes + frame_header_bytes + p.encoded.size() + tag_bytes;
+    if (p.id == l.dialling->carried_request || p.is_large() || size > s.allowance) continue;
+    s.allowance -= size;
+    send_on(s, l, p);
+  }
 }
 
 /// Whoever has the swarm key learns who lives here, so that it can say what is wrong.
@@ -660,7 +681,7 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto const request = decode_request(f.message);
+  auto const request = may_write ? decode_request(f.message, book_, id_) : decode_request(f.message);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};
@@ -796,10 +817,9 @@ KADORO_DECL void datagram_transport::seal_and_send(session& s, frame const& f) {
   seal_packet(s, packet, write_frame(f, bytes_span(packet).subspan(sealed_header_bytes)));
 }
 
-/// Writes the header, seals the frame of `plain` bytes that stands behind it, and sends. Only on confirmed sessions: an
-/// address that is not validated gets the answer to its first flight, and no more.
+/// Writes the header, seals the frame of `plain` bytes that stands behind it, and sends. Only on confirmed sessions,
+/// but for what `send_early` allows: an address that is not validated gets the answer to its first flight, and no more.
 KADORO_DECL void datagram_transport::seal_packet(session& s, bytes_span packet, std::size_t plain) {
-  assert(s.confirmed);
   if (is_worn_out(s)) return counts_.note(drop::session_worn_out, s.remote);
   store_be(packet.data(), static_cast<std::uint32_t>(packet_type::sealed) << 24);
   store_be(packet.data() + 4, s.remote_index);

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/coro/sleep.hpp"
+#include "kadoro/kad/impl/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+/// In a swarm that is smaller than the table whoever is met probably belongs to the replicas of what this node
+/// publishes. So it is given that at once, in the same round trip as the question that is just being put to it: a
+/// lookup that is under way tells later who belongs to them, and finds the record there.
+KADORO_DECL void node_core::share_with(peer_ref const& who) {
+  static constexpr std::size_t max_publications = 64;  ///< beyond that, once it has been confirmed
+  if (closed_ || table_.size() >= k() || publications_.size() > max_publications) return;
+  if (who->mode == peer_mode::client || who->unanswered > 0 || is_foreign(*who)) return;
+  for (auto& [key, p] : publications_) {
+    if (p.how.durable || p.holders.contains(who->id()) || p.sharing.contains(who->id())) continue;
+    if (!probably_replica(kad::key::of(key), p, who)) continue;
+    auto const done = std::make_shared<coro::event>();
+    if (!jobs_.spawn(share_job(*this, p.what, who, done))) return;
+    p.sharing.emplace(who->id(), done);
+  }
+}
+
+/// Fewer than r of those that are known, or are being given the record, are closer.
+KADORO_DECL bool node_core::probably_replica(key const& where, publication const& p, peer_ref const& who) const {
+  key const id(who->hash());
+  std::vector<contact> known;
+  table_.closest(where, options_.replicas, known);
+  auto closer = static_cast<std::size_t>(std::count_if(known.begin(), known.end(), [&](contact const& c) {
+    return c.peer->unanswered == 0 && !p.sharing.contains(c.peer->id()) && where.closer(c.id, id);
+  }));
+  for (auto const& [other, done] : p.sharing)
+    if (where.closer(key::of(other), id)) ++closer;
+  return closer < options_.replicas;
+}
+
+/// Servers that somebody tells of. In a small swarm everybody will know everybody: why not now.
+KADORO_DECL void node_core::meet(std::vector<peer_ref> const& strangers) {
+  if (closed_ || table_.size() >= k()) return;
+  for (peer_ref const& who : strangers) {
+    if (who->last_heard != time_point() || who->unanswered > 0 || who->addresses().empty()) continue;
+    check(who);
+    share_with(who);
+  }
+}
+
+/// Of those who were given the record on the way, only these belong to its replicas.
+KADORO_DECL void node_core::keep_holders(record const& what, std::vector<peer_ref> const& set) {
+  auto const at = publications_.find(what.key);
+  if (set.empty() || at == publications_.end() || at->second.what.sequence != what.sequence) return;
+  std::erase_if(at->second.holders, [&set](peer_id const& id) {
+    return std::none_of(set.begin(), set.end(), [&id](peer_ref const& p) { return p->id() == id; });
+  });
+}
+
+KADORO_DECL coro::task<void> node_core::share_job(node_core& core, record what, peer_ref to,
+                                                  std::shared_ptr<coro::event> done) {
+  auto const turn =
+      co_await coro::sleep_for(duration::zero());  // a question that can ride in a first flight goes first
+  if (turn) {
+    store_answer const said = co_await ask_to_store(core, what, to, false, false);
+    static_cast<void>(said);
+  }
+  auto const at = core.publications_.find(what.key);
+  if (at != core.publications_.end() && at->second.what.sequence == what.sequence) at->second.sharing.erase(to->id());
+  done->set();
+}
+
+/// Puts, or renews and puts only if that peer does not know the record. What is being shared with it is waited for.
+KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
+                                                                    bool renew, bool durable) {
+  if (!renew && !durable) {
+    auto const at = core.publications_.find(what.key);
+    std::shared_ptr<coro::event> sharing;
+    if (at != core.publications_.end() && at->second.what.sequence == what.sequence) {
+      auto const job = at->second.sharing.find(to->id());
+      if (job != at->second.sharing.end()) sharing = job->second;
+    }
+    if (sharing) {
+      auto const waited = co_await sharing->wait();
+      if (waited && core.is_holder(what, to->id())) {
+        store_answer shared;
+        shared.now = replica::state::stored;
+        co_return shared;
+      }
+    }
+  }
+  co_return co_await ask_to_store(core, what, std::move(to), renew, durable);
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
