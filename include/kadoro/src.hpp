@@ -57,6 +57,7 @@
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
+#include "kadoro/kad/impl/node_views.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"
 #include "kadoro/kad/impl/persistence.ipp"
 #include "kadoro/kad/impl/provider.ipp"

@@ -17,9 +17,10 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// One iterative lookup (Maymounkov and Mazieres 2002, section 2.3): asks the closest known peers, learns closer ones
 /// from their answers, and ends when the `width` closest have answered or are not worth waiting for.
 ///
-/// Where the routing table holds at most k servers, the whole wave is asked at once; else `alpha` at a time. A peer
-/// that takes longer than its own retransmission timeout frees its place, but its answer still counts. One whose
-/// round-trip time is unknown is measured by the first that answered: three times as long is slow.
+/// Where the routing table holds at most k servers, the whole wave is asked at once; else `alpha` at a time, and all
+/// the rest of it once the `alpha` closest have answered. A peer that takes longer than its own retransmission timeout
+/// frees its place, but its answer still counts. One whose round-trip time is unknown is measured by the first that
+/// answered: three times as long is slow.
 class lookup {
  public:
   static constexpr std::size_t alpha = 4;
@@ -40,6 +41,7 @@ class lookup {
     peer_ref suggested_by;  ///< empty: known before
     key id;
     state now = state::fresh;
+    bool tells_more = false;  ///< answered, and its next page of contacts is on its way
     time_point asked_at{};
     std::optional<errc> refusal;
     std::string why;  ///< refused or failed: the cause, in words
@@ -54,7 +56,7 @@ class lookup {
     virtual bool on_answer(candidate const& from, transport::message const& answer) = 0;
     /// A peer refused or did not answer; it has left the race.
     virtual void on_loss(candidate const&) {}
-    /// All pages of that peer's answer have been seen. True: enough, as above.
+    /// All that the peer holds under the key has been seen. True: enough, as above.
     virtual bool on_answered(candidate const&) { return false; }
     /// Asked when nobody but slow peers is left to wait for, and somebody has answered: whether that is enough. If not,
     /// the lookup waits until they have answered or are proven dead.
@@ -90,6 +92,9 @@ class lookup {
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL void hurry_strangers(duration answered_after);
+  KADORO_DECL bool nobody_closer() const;
+  KADORO_DECL void take_answered(candidate& c, visitor& sees);
+  KADORO_DECL bool may_be_closer_than(std::vector<peer_ref> const& page) const;
   KADORO_DECL bool finished(visitor const& sees) const;
   KADORO_DECL bool dead(candidate const& c) const;
 

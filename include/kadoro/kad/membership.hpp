@@ -16,8 +16,9 @@ using transport::peer_ref;
 ///
 /// A node's view is a digest over the ids of the servers that it knows and of its own. Members tell each other their
 /// views when these change. A node whose view everybody else has told too knows the swarm completely: there is no
-/// server that one of its members knows and it does not. Two that cannot reach each other have views of their own, and
-/// so nobody's is complete. Beyond `max_members` a node has no view at all; then lookups find the way.
+/// server that one of its members knows and it does not. Where views differ, members ask each other whom they know. Two
+/// that cannot reach each other have views of their own, and so nobody's is complete. Beyond `max_members` a node has
+/// no view at all; then lookups find the way.
 ///
 /// Bookkeeping only: `node_core` does the telling.
 class membership {
@@ -42,6 +43,10 @@ class membership {
   KADORO_DECL std::vector<peer_ref> untold() const;
   /// All members.
   KADORO_DECL std::vector<peer_ref> all() const;
+  /// The next `n` members, each in its turn.
+  KADORO_DECL std::vector<peer_ref> take_turn(std::size_t n);
+  /// The next member, in its turn, whose view is not ours; null if there is none.
+  KADORO_DECL peer_ref take_differing();
 
   /// Everybody has told the view that this node has.
   KADORO_DECL bool complete() const noexcept;
@@ -62,6 +67,8 @@ class membership {
   bool overflow_ = false;
   std::uint64_t digest_ = 0;
   std::map<peer_id, member> members_;
+  peer_id turn_;      ///< whose it was last
+  peer_id differed_;  ///< likewise
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

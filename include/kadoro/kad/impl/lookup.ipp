@@ -10,8 +10,9 @@ namespace kadoro::inline KADORO_ABI::kad {
 inline lookup::candidate::candidate(lookup& of, peer_ref who, peer_ref by) noexcept
     : timer_node([](timer_node& n) {
         candidate& c = static_cast<candidate&>(n);
-        if (c.now != state::asked) return;
-        c.now = state::slow;
+        if (c.now != state::asked && !c.tells_more) return;
+        if (c.now == state::asked) c.now = state::slow;
+        c.tells_more = false;
         c.peer->slow_since = c.owner.scheduler_.now();
         c.owner.progress_.set();
       }),
@@ -87,14 +88,22 @@ KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
   return std::any_of(race.begin(), race.end(), [](candidate const* c) { return c->now == state::fresh; });
 }
 
+/// The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
+KADORO_DECL bool lookup::nobody_closer() const {
+  auto const first = closest(alpha);
+  return first.size() == alpha &&
+         std::all_of(first.begin(), first.end(), [](candidate const* c) { return c->now == state::answered; });
+}
+
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   auto busy = static_cast<std::size_t>(
       std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
   if (std::exchange(begun_, true) && busy == 0) wave_ = width_;  // they were not enough
+  std::size_t const parallel = nobody_closer() ? max_candidates : parallel_;
   std::size_t in_race = 0;
   std::size_t in_wave = 0;
   for (auto const& c : candidates_) {
-    if (in_race == width_ || in_wave == wave_ || busy >= parallel_) return;
+    if (in_race == width_ || in_wave == wave_ || busy >= parallel) return;
     if (c->now == state::failed || c->now == state::refused) continue;
     bool const hopeful = !dead(*c);
     if (hopeful) ++in_race;
@@ -137,7 +146,7 @@ KADORO_DECL bool lookup::finished(visitor const& sees) const {
   for (auto const& c : candidates_) {
     if (in_race == width_ && !enough_) break;
     if (c->now == state::failed || c->now == state::refused || dead(*c)) continue;
-    if (c->now == state::asked) return false;
+    if (c->now == state::asked || c->tells_more) return false;
     ++in_race;
     if (c->now == state::fresh && !enough_) return false;
     answered = answered || c->now == state::answered;
@@ -176,6 +185,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       l.scheduler_.disarm(c);
       co_return;
     }
+    if ((!answer || answer->refusal) && c.tells_more) break;  // what it told before counts
     if (!answer || answer->refusal) {
       bool const refused = answer.has_value();
       c.now = refused ? state::refused : state::failed;
@@ -190,26 +200,41 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
     records += answer->records.size() + answer->providers.size();
     for (peer_ref const& contact : answer->contacts)
       if (++contacts <= max_suggestions) l.add(contact, c.peer);
-    if (c.now == state::asked && c.peer->rtt.known())  // each page is a request of its own
-      l.scheduler_.arm(c, l.scheduler_.now() + c.peer->rtt.timeout());
     if (sees.on_answer(c, *answer)) l.enough_ = true;
     // The same place again: what is there did not fit into the answer of a handshake. The session takes it.
     bool const more_records = l.type_ == transport::message_type::get_value && answer->records_cursor != 0 &&
                               answer->records_cursor >= request.records_cursor;
-    bool const more_contacts =
-        !l.enough_ && contacts < max_suggestions && answer->contacts_cursor > request.contacts_cursor;
-    if (!more_records && !more_contacts) break;
+    c.tells_more = !more_records && !l.enough_ && contacts < max_suggestions &&
+                   answer->contacts_cursor > request.contacts_cursor && l.may_be_closer_than(answer->contacts);
+    if (!more_records) l.take_answered(c, sees);
+    if (!more_records && !c.tells_more) break;
+    if (c.now != state::slow && c.peer->rtt.known())  // each page is a request of its own
+      l.scheduler_.arm(c, l.scheduler_.now() + c.peer->rtt.timeout());
     request.records_cursor = more_records ? answer->records_cursor : ~std::uint64_t{0};
     request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
   }
+  c.tells_more = false;
   l.scheduler_.disarm(c);
-  c.now = state::answered;
-  l.hurry_strangers(l.scheduler_.now() - c.asked_at);
-  if (sees.on_answered(c)) l.enough_ = true;
   std::string text = std::to_string(contacts) + " contacts";
   if (l.type_ != transport::message_type::find_node) text = std::to_string(records) + " records, " + text;
   l.steps_.answered(step, text, l.scheduler_.now());
   l.progress_.set();
+}
+
+/// It has told what was asked, and the closest that it knows. Further pages of contacts are heard beside what follows.
+KADORO_DECL void lookup::take_answered(candidate& c, visitor& sees) {
+  if (c.now == state::answered) return;
+  scheduler_.disarm(c);
+  c.now = state::answered;
+  hurry_strangers(scheduler_.now() - c.asked_at);
+  if (sees.on_answered(c)) enough_ = true;
+  progress_.set();
+}
+
+/// The contacts of an answer come by distance: whether those on its next page may still belong to the race.
+KADORO_DECL bool lookup::may_be_closer_than(std::vector<peer_ref> const& page) const {
+  auto const race = closest(width_);
+  return race.size() < width_ || page.empty() || target_key_.closer(key(page.back()->hash()), race.back()->id);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::kad

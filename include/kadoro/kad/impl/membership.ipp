@@ -64,6 +64,30 @@ KADORO_DECL std::vector<peer_ref> membership::all() const {
   return out;
 }
 
+KADORO_DECL std::vector<peer_ref> membership::take_turn(std::size_t n) {
+  std::vector<peer_ref> out;
+  auto at = members_.upper_bound(turn_);
+  while (out.size() < std::min(n, members_.size())) {
+    if (at == members_.end()) at = members_.begin();
+    turn_ = at->first;
+    out.push_back((at++)->second.who);
+  }
+  return out;
+}
+
+KADORO_DECL peer_ref membership::take_differing() {
+  std::uint64_t const ours = view();
+  if (ours == 0) return {};
+  auto at = members_.upper_bound(differed_);
+  for (std::size_t i = 0; i < members_.size(); ++i, ++at) {
+    if (at == members_.end()) at = members_.begin();
+    if (at->second.heard == 0 || at->second.heard == ours) continue;
+    differed_ = at->first;
+    return at->second.who;
+  }
+  return {};
+}
+
 KADORO_DECL bool membership::complete() const noexcept {
   std::uint64_t const ours = view();
   return ours != 0 && !members_.empty() &&

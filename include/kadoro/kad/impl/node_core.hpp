@@ -20,7 +20,7 @@
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_early.ipp (what is stored
 /// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
-/// impl/node_maintenance.ipp (timers).
+/// impl/node_views.ipp (who else there is), impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -196,6 +196,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void review_watches(peer_ref const& who);
   KADORO_DECL void look_after_watches(time_point now);
 
+  // impl/node_views.ipp
+  KADORO_DECL void tell_views_soon();
+  KADORO_DECL void tell_views();
+  KADORO_DECL static coro::task<void> view_job(node_core& core, peer_ref to);
+  KADORO_DECL void compare_views();
+  KADORO_DECL static coro::task<void> compare_job(node_core& core, peer_ref with);
+  KADORO_DECL void answer_view(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL void confirm_placements(time_point now);
+
   // impl/node_maintenance.ipp
   KADORO_DECL void tick();
   KADORO_DECL void arm_tick();
@@ -203,10 +212,6 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void probe(time_point now);
   KADORO_DECL void look_around(time_point now);
   KADORO_DECL void look_soon();
-  KADORO_DECL void tell_views();
-  KADORO_DECL void confirm_placements(time_point now);
-  KADORO_DECL void tell_views_soon();
-  KADORO_DECL static coro::task<void> view_job(node_core& core, peer_ref to);
   KADORO_DECL void remember_dead(peer_ref const& who);
   KADORO_DECL void check_dead(time_point now);
   KADORO_DECL void news_of(peer_ref const& who);
@@ -254,6 +259,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   coro::event nothing_left_;
   bool settling_ = false;
   bool settled_ = false;
+  bool comparing_ = false;  ///< views, with a member
   time_point opened_at_{};
   sequencer sequences_;
   std::map<kadoro::bytes, publication, bytes_less> publications_;
@@ -291,5 +297,6 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
+#include "kadoro/kad/impl/node_views.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"
 #endif

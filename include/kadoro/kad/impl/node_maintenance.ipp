@@ -41,7 +41,7 @@ KADORO_DECL void node_core::look_around(time_point now) {
   last_tick_ = now;
   if (!settled_ || now < next_look_) return;
   if (members_.complete()) {
-    for (peer_ref const& who : members_.all()) members_.told(who->id(), 0);  // and hear what they know
+    for (peer_ref const& who : members_.take_turn(k())) members_.told(who->id(), 0);  // and hear what they know
     tell_views();
   } else {
     start_settling();
@@ -56,49 +56,6 @@ KADORO_DECL void node_core::look_soon() {
   static constexpr duration shortest = std::chrono::seconds(2);
   look_interval_ = shortest;
   next_look_ = std::min(next_look_, context_.now() + shortest);
-}
-
-/// Members come in crowds: what is known of them is told once it has been the same for a moment.
-KADORO_DECL void node_core::tell_views_soon() {
-  static constexpr duration for_each_member = std::chrono::milliseconds(5);
-  if (closed_ || views_.armed() || members_.view() == 0) return;
-  context_.arm(views_, context_.now() + for_each_member * static_cast<int>(members_.size()));
-}
-
-KADORO_DECL void node_core::tell_views() {
-  if (closed_) return;
-  for (peer_ref const& who : members_.untold()) {
-    members_.told(who->id(), members_.view());
-    jobs_.spawn(view_job(*this, who));
-  }
-}
-
-/// A put that took the members for everybody was right if nobody has told of anybody else within a second. If somebody
-/// has, the record is placed once more.
-KADORO_DECL void node_core::confirm_placements(time_point now) {
-  static constexpr duration long_enough = std::chrono::seconds(1);
-  bool const complete = members_.complete();
-  for (auto const& [key, view] : std::exchange(unconfirmed_, {})) {
-    auto const at = publications_.find(key);
-    if (at == publications_.end()) continue;
-    bool const early = now - at->second.put_at < long_enough;
-    if (!early && complete && view == members_.view()) continue;
-    if (early || at->second.busy || renewals_ >= max_renewals) {
-      unconfirmed_.emplace(key, view);
-    } else if (jobs_.spawn(place_job(*this, key))) {
-      at->second.busy = true;
-      ++renewals_;
-    }
-  }
-}
-
-KADORO_DECL coro::task<void> node_core::view_job(node_core& core, peer_ref to) {
-  transport::message request;
-  request.type = transport::message_type::view;
-  request.sequence = core.members_.view();
-  auto const answer = co_await core.transport_->request(to, request);
-  bool const said = answer && !answer->refusal;
-  if (core.members_.heard(to->id(), said ? answer->sequence : 0)) core.look_soon();
 }
 
 /// Others go on suggesting a peer that they have not missed yet. Holding on to it keeps what we know: it is not asked,
@@ -210,6 +167,7 @@ KADORO_DECL void node_core::tick() {
   time_point const now = context_.now();
   store_.expire(now);
   look_after_watches(now);
+  compare_views();
   confirm_placements(now);
   check_dead(now);
   renew_due(now);

@@ -40,11 +40,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       break;
     case message_type::watch: answer_watch(from, request, answer); break;
     case message_type::push: take_push(from, request, answer); break;
-    case message_type::view:
-      if (members_.heard(from->id(), request.sequence)) look_soon();
-      answer.sequence = members_.view();
-      members_.told(from->id(), answer.sequence);
-      break;
+    case message_type::view: answer_view(from, request, answer); break;
     default: answer.refusal = errc::refused_unsupported;
   }
   return reply::send;

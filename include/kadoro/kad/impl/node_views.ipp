@@ -1,0 +1,87 @@
+#pragma once
+
+#include "kadoro/kad/impl/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+/// Members come in crowds: what is known of them is told once it has been the same for a moment.
+KADORO_DECL void node_core::tell_views_soon() {
+  static constexpr duration for_each_member = std::chrono::milliseconds(5);
+  if (closed_ || views_.armed() || members_.view() == 0) return;
+  context_.arm(views_, context_.now() + for_each_member * static_cast<int>(members_.size()));
+}
+
+KADORO_DECL void node_core::tell_views() {
+  if (closed_) return;
+  for (peer_ref const& who : members_.untold()) {
+    members_.told(who->id(), members_.view());
+    jobs_.spawn(view_job(*this, who));
+  }
+}
+
+/// Somebody's view is not ours: one of the two knows somebody whom the other does not. One such member a second is
+/// asked whom it knows; those that are new are called, and count once they have answered.
+KADORO_DECL void node_core::compare_views() {
+  if (closed_ || !settled_ || comparing_) return;
+  if (peer_ref const who = members_.take_differing()) comparing_ = jobs_.spawn(compare_job(*this, who));
+}
+
+KADORO_DECL coro::task<void> node_core::compare_job(node_core& core, peer_ref with) {
+  transport::message request;
+  request.type = transport::message_type::view;
+  request.sequence = core.members_.view();
+  request.contacts_cursor = 1;
+  for (std::size_t page = 0; page < membership::max_members; ++page) {
+    auto const answer = co_await core.transport_->request(with, request);
+    if (!answer || answer->refusal) break;
+    core.members_.heard(with->id(), answer->sequence);
+    for (peer_ref const& who : answer->contacts)
+      if (who->last_heard == time_point() && who->unanswered == 0 && !who->addresses().empty()) core.check(who);
+    if (answer->contacts_cursor <= request.contacts_cursor) break;
+    request.contacts_cursor = answer->contacts_cursor;
+  }
+  core.comparing_ = false;
+}
+
+/// Our view, and whom we know if the other one asks.
+KADORO_DECL void node_core::answer_view(peer_ref const& from, transport::message const& request,
+                                        transport::message& answer) {
+  if (members_.heard(from->id(), request.sequence)) look_soon();
+  answer.sequence = members_.view();
+  members_.told(from->id(), answer.sequence);
+  if (request.contacts_cursor == 0) return;
+  answer.contacts = members_.all();
+  std::size_t const passed = std::min<std::size_t>(request.contacts_cursor - 1, answer.contacts.size());
+  answer.contacts.erase(answer.contacts.begin(), answer.contacts.begin() + static_cast<std::ptrdiff_t>(passed));
+  answer.contacts_cursor = static_cast<std::uint32_t>(passed);
+}
+
+/// A put that took the members for everybody was right if nobody has told of anybody else within a second. If somebody
+/// has, the record is placed once more.
+KADORO_DECL void node_core::confirm_placements(time_point now) {
+  static constexpr duration long_enough = std::chrono::seconds(1);
+  bool const complete = members_.complete();
+  for (auto const& [key, view] : std::exchange(unconfirmed_, {})) {
+    auto const at = publications_.find(key);
+    if (at == publications_.end()) continue;
+    bool const early = now - at->second.put_at < long_enough;
+    if (!early && complete && view == members_.view()) continue;
+    if (early || at->second.busy || renewals_ >= max_renewals) {
+      unconfirmed_.emplace(key, view);
+    } else if (jobs_.spawn(place_job(*this, key))) {
+      at->second.busy = true;
+      ++renewals_;
+    }
+  }
+}
+
+KADORO_DECL coro::task<void> node_core::view_job(node_core& core, peer_ref to) {
+  transport::message request;
+  request.type = transport::message_type::view;
+  request.sequence = core.members_.view();
+  auto const answer = co_await core.transport_->request(to, request);
+  bool const said = answer && !answer->refusal;
+  if (core.members_.heard(to->id(), said ? answer->sequence : 0)) core.look_soon();
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
