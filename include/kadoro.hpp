@@ -101,6 +101,7 @@
 #include "kadoro/transport/datagram/fragment.hpp"
 #include "kadoro/transport/datagram/outgoing_message.hpp"
 #include "kadoro/transport/datagram/packet.hpp"
+#include "kadoro/transport/datagram/path.hpp"
 #include "kadoro/transport/datagram/rate_limiter.hpp"
 #include "kadoro/transport/datagram/reassembly.hpp"
 #include "kadoro/transport/datagram/replay_window.hpp"

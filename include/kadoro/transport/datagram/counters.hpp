@@ -31,6 +31,7 @@ enum class drop : std::uint8_t {
   fragments_expired,      ///< a message of which nothing more came, with all its fragments
   large_answers_full,     ///< an answer in fragments to a peer, or for all peers, too many
   large_answer_given_up,  ///< an answer in fragments that the peer does not take any more
+  too_many_paths,         ///< a session is heard from more new addresses than are challenged at once
   count_                  ///< how many reasons there are
 };
 
@@ -62,6 +63,10 @@ struct counters {
   std::uint64_t answers_repeated = 0;         ///< from memory, to a large request of which fragments came again
   std::uint64_t records_passed_over = 0;      ///< too large for a peer that knows no fragments
   std::uint64_t rekeys = 0;                   ///< handshakes because a session was old
+  std::uint64_t paths_challenged = 0;         ///< challenges to new addresses of sessions
+  std::uint64_t paths_moved = 0;              ///< sessions that moved to such a one, after its answer
+  std::uint64_t paths_failed = 0;             ///< new addresses that did not answer, or whose old one did
+  std::uint64_t paths_returned = 0;           ///< sessions that went back: somebody had passed packets on
   std::uint64_t sessions_worn_out = 0;        ///< sessions that reached their hard limit
 
   void note(drop why, io::endpoint const& from) noexcept {

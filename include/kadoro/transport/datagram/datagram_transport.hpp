@@ -144,6 +144,16 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void expire_fragments(link& l);
   KADORO_DECL io::endpoint where_of(link const& l) const;
 
+  // New addresses of sessions.
+  KADORO_DECL void note_path(session& s, io::endpoint const& where, frame_kind kind);
+  KADORO_DECL void note_home(session& s);
+  KADORO_DECL void on_path_challenge(session& s, io::endpoint const& where, frame const& f);
+  KADORO_DECL void on_path_response(session& s, io::endpoint const& where, bool newest, frame const& f);
+  KADORO_DECL void move_session(session& s, io::endpoint const& to);
+  KADORO_DECL void send_anew(link& l, pending& p);
+  KADORO_DECL void send_path_frame(session& s, io::endpoint const& to, frame_kind kind, std::uint8_t which,
+                                   bytes_view token);
+
   // Sessions.
   KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
                                     std::uint32_t local_index, std::uint32_t remote_index, bool confirmed);
@@ -153,6 +163,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL session* usable(link& l) const;
   KADORO_DECL void seal_and_send(session& s, frame const& f);
   KADORO_DECL void seal_packet(session& s, bytes_span packet, std::size_t plain);
+  KADORO_DECL void seal_packet_to(session& s, io::endpoint const& to, bytes_span packet, std::size_t plain);
   KADORO_DECL bool is_due(session const& s) const;
   KADORO_DECL bool is_worn_out(session const& s) const;
   KADORO_DECL void rekey(session& s);
@@ -203,4 +214,5 @@ class datagram_transport final : public transport, private io::udp_port::receive
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragments.ipp"
+#include "kadoro/transport/datagram/impl/paths.ipp"
 #endif

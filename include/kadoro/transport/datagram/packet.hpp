@@ -47,6 +47,13 @@ inline constexpr std::size_t other_identity_bytes = 8 + key_bytes + key_bytes + 
 /// Frame: kind, request id, number of the transmission; then the message.
 inline constexpr std::size_t frame_header_bytes = 6;
 
+/// A challenge to a new address, and its answer.
+inline constexpr std::size_t path_token_bytes = 8;
+inline constexpr std::uint8_t path_is_home = 0;  ///< in the place of the number of the transmission
+inline constexpr std::uint8_t path_is_new = 1;   ///< nothing but challenges goes there as yet
+inline constexpr std::size_t path_packet_bytes =
+    sealed_header_bytes + frame_header_bytes + path_token_bytes + tag_bytes;
+
 /// The largest message that goes in one sealed packet, and in the answer of a handshake. What is larger goes in
 /// fragments, over a session.
 inline constexpr std::size_t max_packet_message_bytes = max_frame_bytes - frame_header_bytes;
@@ -63,9 +70,11 @@ enum class frame_kind : std::uint8_t {
   confirm = 0,  ///< nothing but proof that the sender has the keys
   request = 1,
   answer = 2,
-  goodbye = 3,           ///< the sender leaves; the session is over
-  fragment = 4,          ///< a piece of a request or an answer: fragment.hpp
-  fragments_arrived = 5  ///< which pieces of one have arrived
+  goodbye = 3,            ///< the sender leaves; the session is over
+  fragment = 4,           ///< a piece of a request or an answer: fragment.hpp
+  fragments_arrived = 5,  ///< which pieces of one have arrived
+  path_challenge = 6,     ///< are you really there? 8 bytes that were sent nowhere else
+  path_response = 7       ///< the same bytes, back to where the challenge came from
 };
 
 /// The plaintext of a sealed packet, and of the request and the answer inside a handshake.

@@ -27,6 +27,7 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::fragments_expired: return "fragments expired";
     case drop::large_answers_full: return "too many large answers";
     case drop::large_answer_given_up: return "large answer given up";
+    case drop::too_many_paths: return "too many new addresses of a session";
     case drop::count_: break;
   }
   return "unknown reason";

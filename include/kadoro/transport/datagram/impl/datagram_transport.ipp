@@ -56,6 +56,11 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
             " fragments_sent=" + std::to_string(counts_.fragments_sent) +
             " fragments_repeated=" + std::to_string(counts_.fragments_repeated);
   if (counts_.rekeys > 0) text += " rekeys=" + std::to_string(counts_.rekeys);
+  if (counts_.paths_challenged > 0)
+    text += " paths_challenged=" + std::to_string(counts_.paths_challenged) +
+            " paths_moved=" + std::to_string(counts_.paths_moved) +
+            " paths_failed=" + std::to_string(counts_.paths_failed) +
+            " paths_returned=" + std::to_string(counts_.paths_returned);
   if (counts_.records_passed_over > 0) text += " records_passed_over=" + std::to_string(counts_.records_passed_over);
   for (std::size_t i = 0; i < counts_.dropped.size(); ++i) {
     if (counts_.dropped[i].count == 0) continue;
@@ -580,6 +585,7 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   bytes_span const plain = sealed.first(sealed.size() - tag_bytes);
   if (!crypto::open(s.receive_key, counter, in.data.first(sealed_header_bytes), sealed, plain))
     return counts_.note(drop::not_authentic, in.from);
+  bool const newest = counter >= s.window.next();
   s.window.mark(counter);
   s.last_received = now;
   bool const was_lost = s.peer->unanswered > 0;
@@ -589,12 +595,16 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   auto const f = read_frame(plain);
   if (!f) return counts_.note(drop::malformed, in.from);
   peer_ref const from = s.peer;
+  if (newest && (in.from != s.remote || s.paths)) note_path(s, in.from, f->kind);
+  if (closed_) return;
   switch (f->kind) {
     case frame_kind::confirm: return;
     case frame_kind::answer: return on_answer_frame(from, in.from, *f, true);
     case frame_kind::request: return on_request_frame(s, in.from, *f, false);
     case frame_kind::fragment: return on_fragment(s, in.from, *f);
     case frame_kind::fragments_arrived: return on_fragments_arrived(s, in.from, *f);
+    case frame_kind::path_challenge: return on_path_challenge(s, in.from, *f);
+    case frame_kind::path_response: return on_path_response(s, in.from, newest, *f);
     case frame_kind::goodbye: {
       link& l = link_of(from);
       error const why(errc::closed, from->id().to_string() + " left");
@@ -799,6 +809,11 @@ KADORO_DECL void datagram_transport::seal_and_send(session& s, frame const& f) {
 /// Writes the header, seals the frame of `plain` bytes that stands behind it, and sends. Only on confirmed sessions: an
 /// address that is not validated gets the answer to its first flight, and no more.
 KADORO_DECL void datagram_transport::seal_packet(session& s, bytes_span packet, std::size_t plain) {
+  seal_packet_to(s, s.remote, packet, plain);
+}
+
+KADORO_DECL void datagram_transport::seal_packet_to(session& s, io::endpoint const& to, bytes_span packet,
+                                                    std::size_t plain) {
   assert(s.confirmed);
   if (is_worn_out(s)) return counts_.note(drop::session_worn_out, s.remote);
   store_be(packet.data(), static_cast<std::uint32_t>(packet_type::sealed) << 24);
@@ -806,7 +821,7 @@ KADORO_DECL void datagram_transport::seal_packet(session& s, bytes_span packet, 
   store_be(packet.data() + 8, s.next_counter);
   bytes_span const body = packet.subspan(sealed_header_bytes, plain + tag_bytes);
   crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
-  port_->send(s.remote, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
+  port_->send(to, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
   if (is_due(s)) rekey(s);
 }
 
@@ -857,6 +872,7 @@ KADORO_DECL void datagram_transport::clean_up() {
   first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     session& s = *(at++)->second;
+    if (s.paths) counts_.paths_failed += s.paths->expire(now);
     bool const worn_out = is_worn_out(s);
     bool const replaced = s.confirmed && is_due(s) && usable(link_of(s.peer)) != &s;  // by another one, or nobody sends
     duration const life = !s.confirmed || replaced ? session::unconfirmed_life : session::idle_life;

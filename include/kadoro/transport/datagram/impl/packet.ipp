@@ -17,7 +17,7 @@ KADORO_DECL std::size_t write_frame(frame const& f, bytes_span out) noexcept {
 }
 
 KADORO_DECL std::optional<frame> read_frame(bytes_view data) noexcept {
-  if (data.size() < frame_header_bytes || data[0] > static_cast<std::uint8_t>(frame_kind::fragments_arrived)) return {};
+  if (data.size() < frame_header_bytes || data[0] > static_cast<std::uint8_t>(frame_kind::path_response)) return {};
   frame f;
   f.kind = static_cast<frame_kind>(data[0]);
   f.id = load_be<std::uint32_t>(data.data() + 1);
