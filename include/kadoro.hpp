@@ -95,6 +95,7 @@
 #include "kadoro/multiformats/peer_id.hpp"
 #include "kadoro/multiformats/varint.hpp"
 #include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/cookie.hpp"
 #include "kadoro/transport/datagram/counters.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
 #include "kadoro/transport/datagram/first_flight_cache.hpp"

@@ -77,6 +77,8 @@
 #include "kadoro/multiformats/impl/peer_id.ipp"
 #include "kadoro/multiformats/impl/varint.ipp"
 #include "kadoro/transport/datagram/impl/codec.ipp"
+#include "kadoro/transport/datagram/impl/cookie.ipp"
+#include "kadoro/transport/datagram/impl/cookies.ipp"
 #include "kadoro/transport/datagram/impl/counters.ipp"
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragment.ipp"

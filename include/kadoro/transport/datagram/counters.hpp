@@ -15,6 +15,7 @@ enum class drop : std::uint8_t {
   wrong_version,          ///< a protocol version that we do not speak
   wrong_mac,              ///< another swarm key, or none: a stranger; gets no answer
   rate_limited,           ///< too many first flights from that range, or at all
+  no_cookie,              ///< first flights come too fast, and this one proved no address; answered with a cookie
   replayed,               ///< a first flight that was seen before, from elsewhere or too late
   other_identity,         ///< meant for an identity that does not live here; answered with "I am X"
   wrong_identity,         ///< the peer id inside does not belong to the static key
@@ -48,6 +49,8 @@ struct counters {
   std::uint64_t first_flights_sent = 0;
   std::uint64_t first_flights_received = 0;  ///< authentic ones
   std::uint64_t first_flights_repeated = 0;  ///< answered again from the cache
+  std::uint64_t cookies_given = 0;           ///< to initiators, while first flights came too fast
+  std::uint64_t cookies_taken = 0;           ///< from responders, in whose place it is crowded
   std::uint64_t sessions_opened = 0;         ///< as initiator
   std::uint64_t sessions_accepted = 0;       ///< as responder, confirmed
   std::uint64_t requests_sent = 0;

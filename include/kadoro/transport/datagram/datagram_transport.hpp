@@ -10,6 +10,7 @@
 #include "kadoro/crypto/noise.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/cookie.hpp"
 #include "kadoro/transport/datagram/counters.hpp"
 #include "kadoro/transport/datagram/first_flight_cache.hpp"
 #include "kadoro/transport/datagram/packet.hpp"
@@ -101,6 +102,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   // Dials.
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
   KADORO_DECL void send_first_flight(dial& d);
+  KADORO_DECL void send_first_flight_to(dial const& d, io::endpoint const& to);
   KADORO_DECL void on_dial_silence(dial& d);
   KADORO_DECL void give_up(dial const& d);
   KADORO_DECL void end_dial(link& l, std::optional<error> failure);
@@ -111,6 +113,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void on_first_flight(io::datagram const& in);
   KADORO_DECL void on_answer(io::datagram const& in);
   KADORO_DECL void on_sealed(io::datagram const& in);
+  KADORO_DECL void give_cookie(io::datagram const& in);
+  KADORO_DECL void on_cookie(io::datagram const& in);
   KADORO_DECL void on_other_identity(io::datagram const& in);
   KADORO_DECL void on_request_frame(session& s, io::endpoint const& where, frame const& f, bool assembled);
   KADORO_DECL void on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f, bool exact);
@@ -202,6 +206,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
   first_flight_cache first_flights_;
   rate_limiter handshakes_{128, 512, 2000, 4000};
   token_bucket introductions_{20, 50};
+  load_meter load_;
+  cookie_maker cookie_maker_;
+  token_bucket cookies_{4000, 8000};
   std::map<io::endpoint, time_point> nobody_listens_;  // ICMP hints, bounded, for texts only
   std::optional<io::endpoint> observed_;
   counters counts_;
@@ -212,6 +219,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/datagram/impl/cookies.ipp"
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragments.ipp"
 #include "kadoro/transport/datagram/impl/paths.ipp"

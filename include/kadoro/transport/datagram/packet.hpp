@@ -7,17 +7,18 @@
 #include "kadoro/crypto/sha256.hpp"
 
 /// @file
-/// The bytes of a datagram on the outside: four kinds, told apart by the first byte. docs/datagram.md draws them.
+/// The bytes of a datagram on the outside: five kinds, told apart by the first byte. docs/datagram.md draws them.
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 inline constexpr std::uint8_t protocol_version = 1;
 
 enum class packet_type : std::uint8_t {
-  first_flight = 1,   ///< Noise IK message 1 with a read request inside, padded to `first_flight_bytes`
-  answer = 2,         ///< Noise IK message 2 with the answer inside, always shorter than a first flight
-  sealed = 3,         ///< a frame under the keys of a session
-  other_identity = 4  ///< "I am X": the first flight was meant for an identity that does not live here
+  first_flight = 1,    ///< Noise IK message 1 with a read request inside, padded to `first_flight_bytes`
+  answer = 2,          ///< Noise IK message 2 with the answer inside, always shorter than a first flight
+  sealed = 3,          ///< a frame under the keys of a session
+  other_identity = 4,  ///< "I am X": the first flight was meant for an identity that does not live here
+  cookie = 5           ///< first flights come too fast: send yours again, with this
 };
 
 inline constexpr std::size_t max_packet_bytes = 1200;
@@ -25,11 +26,14 @@ inline constexpr std::size_t mac_bytes = 16;
 inline constexpr std::size_t key_bytes = 32;
 inline constexpr std::size_t tag_bytes = crypto::tag_bytes;
 
-/// First flight: type, version, 2 zero bytes, index of the initiator; e, encrypted s, encrypted payload; mac1.
+/// First flight: type, version, 2 zero bytes, index of the initiator; e, encrypted s, encrypted payload; mac1; mac2, or
+/// zeros if the initiator has no cookie.
 inline constexpr std::size_t first_flight_bytes = max_packet_bytes;
 inline constexpr std::size_t first_flight_header_bytes = 8;
+inline constexpr std::size_t first_flight_noise_bytes =
+    first_flight_bytes - first_flight_header_bytes - mac_bytes - mac_bytes;
 inline constexpr std::size_t first_flight_payload_bytes =
-    first_flight_bytes - first_flight_header_bytes - key_bytes - (key_bytes + tag_bytes) - tag_bytes - mac_bytes;
+    first_flight_noise_bytes - key_bytes - (key_bytes + tag_bytes) - tag_bytes;
 
 /// Answer: type, version, 2 zero bytes, index of the responder, index of the initiator; e, encrypted payload; mac1.
 inline constexpr std::size_t answer_header_bytes = 12;
@@ -43,6 +47,9 @@ inline constexpr std::size_t max_frame_bytes = max_packet_bytes - sealed_header_
 
 /// Other identity: type, version, 2 zero bytes, index of the initiator, its e, the Ed25519 key that lives here; mac1.
 inline constexpr std::size_t other_identity_bytes = 8 + key_bytes + key_bytes + mac_bytes;
+
+/// Cookie: type, version, 2 zero bytes, index of the initiator, 16 bytes of salt, encrypted cookie; mac1.
+inline constexpr std::size_t cookie_packet_bytes = 8 + 16 + (mac_bytes + tag_bytes) + mac_bytes;
 
 /// Frame: kind, request id, number of the transmission; then the message.
 inline constexpr std::size_t frame_header_bytes = 6;
@@ -98,7 +105,10 @@ class swarm_keys {
   /// For IKpsk1; null without a swarm key (then IK).
   byte_array<32> const* psk() const noexcept { return secret_ ? &psk_ : nullptr; }
 
-  /// Writes mac1 over everything before it into the last 16 bytes.
+  /// What cookies are encrypted with, together with what only their receiver has.
+  byte_array<32> const& cookie_key() const noexcept { return cookie_key_; }
+
+  /// Writes mac1 over everything before it into the last 16 bytes. Of a first flight, that is all but mac2.
   KADORO_DECL void stamp(bytes_span packet) const noexcept;
   /// In constant time.
   KADORO_DECL bool stamped(bytes_view packet) const noexcept;
@@ -108,6 +118,7 @@ class swarm_keys {
 
   byte_array<32> psk_{};
   byte_array<32> mac_key_{};
+  byte_array<32> cookie_key_{};
   bool secret_ = false;
 };
 

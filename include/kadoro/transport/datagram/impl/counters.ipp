@@ -11,6 +11,7 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::wrong_version: return "wrong protocol version";
     case drop::wrong_mac: return "wrong swarm key";
     case drop::rate_limited: return "rate limited";
+    case drop::no_cookie: return "no cookie";
     case drop::replayed: return "replayed";
     case drop::other_identity: return "meant for another identity";
     case drop::wrong_identity: return "peer id does not match its key";

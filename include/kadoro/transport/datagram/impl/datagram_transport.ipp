@@ -56,6 +56,9 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
             " fragments_sent=" + std::to_string(counts_.fragments_sent) +
             " fragments_repeated=" + std::to_string(counts_.fragments_repeated);
   if (counts_.rekeys > 0) text += " rekeys=" + std::to_string(counts_.rekeys);
+  if (counts_.cookies_given + counts_.cookies_taken > 0)
+    text += " cookies_given=" + std::to_string(counts_.cookies_given) +
+            " cookies_taken=" + std::to_string(counts_.cookies_taken);
   if (counts_.paths_challenged > 0)
     text += " paths_challenged=" + std::to_string(counts_.paths_challenged) +
             " paths_moved=" + std::to_string(counts_.paths_moved) +
@@ -307,10 +310,9 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
                                     true, prologue, self_.x25519(), &*remote_static, keys_.psk(), context_.random());
   auto const written =
-      handshake.write(payload, bytes_span(packet).subspan(first_flight_header_bytes,
-                                                          first_flight_bytes - first_flight_header_bytes - mac_bytes));
+      handshake.write(payload, bytes_span(packet).subspan(first_flight_header_bytes, first_flight_noise_bytes));
   if (!written) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
-  keys_.stamp(packet);
+  keys_.stamp(bytes_span(packet).first(first_flight_bytes - mac_bytes));
 
   l.dialling = std::make_unique<dial>(*this, l, handshake);
   dial& d = *l.dialling;
@@ -326,7 +328,7 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
 }
 
 KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
-  for (io::endpoint const& to : d.targets) port_->send(to, d.packet);
+  for (io::endpoint const& to : d.targets) send_first_flight_to(d, to);
   ++d.transmissions;
   ++counts_.first_flights_sent;
   context_.arm(d, next_look(d.begun, d.timeout));
@@ -394,6 +396,7 @@ KADORO_DECL void datagram_transport::on_datagrams(std::span<io::datagram> batch)
       case packet_type::answer: on_answer(in); break;
       case packet_type::sealed: on_sealed(in); break;
       case packet_type::other_identity: on_other_identity(in); break;
+      case packet_type::cookie: on_cookie(in); break;
       default: counts_.note(drop::unknown_type, in.from);
     }
   }
@@ -406,13 +409,13 @@ KADORO_DECL void datagram_transport::on_unreachable(io::endpoint const& to) {
   nobody_listens_[to] = context_.now();
 }
 
-/// mac1, replay cache, rate limit, decryption, identity: the cheap checks come first, and until the session is
-/// confirmed nothing is remembered of the peer.
+/// mac1, replay cache, cookie if loaded, rate limit, decryption, identity: the cheap checks come first, and until the
+/// session is confirmed nothing is remembered of the peer.
 KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   time_point const now = context_.now();
   if (in.data.size() != first_flight_bytes) return counts_.note(drop::wrong_size, in.from);
   if (in.data[1] != protocol_version) return counts_.note(drop::wrong_version, in.from);
-  if (!keys_.stamped(in.data)) return counts_.note(drop::wrong_mac, in.from);
+  if (!keys_.stamped(in.data.first(first_flight_bytes - mac_bytes))) return counts_.note(drop::wrong_mac, in.from);
   bytes_view const ephemeral = in.data.subspan(first_flight_header_bytes, key_bytes);
   if (auto const* known = first_flights_.find(ephemeral)) {
     if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
@@ -421,6 +424,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
     port_->send(in.from, known->answer);
     return;
   }
+  if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
   if (!make_room_for_session(session::idle_before_eviction)) return counts_.note(drop::sessions_full, in.from);
 
@@ -428,8 +432,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
                                     false, prologue, self_.x25519(), nullptr, keys_.psk(), context_.random());
   byte_array<first_flight_payload_bytes> payload{};
-  auto const read = handshake.read(
-      in.data.subspan(first_flight_header_bytes, first_flight_bytes - first_flight_header_bytes - mac_bytes), payload);
+  auto const read = handshake.read(in.data.subspan(first_flight_header_bytes, first_flight_noise_bytes), payload);
   if (!read) return say_who_we_are(in);
 
   byte_array<32> claimed{};

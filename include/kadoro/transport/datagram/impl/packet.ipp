@@ -32,6 +32,7 @@ KADORO_DECL swarm_keys::swarm_keys(std::optional<byte_array<32>> const& swarm_ke
   bytes_view const secret = swarm_key ? bytes_view(*swarm_key) : bytes_view(open_swarm);
   psk_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram psk"));
   mac_key_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram mac1"));
+  cookie_key_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram cookie"));
 }
 
 KADORO_DECL byte_array<mac_bytes> swarm_keys::mac(bytes_view data) const noexcept {
