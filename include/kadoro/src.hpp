@@ -86,6 +86,7 @@
 #include "kadoro/transport/datagram/impl/outgoing_message.ipp"
 #include "kadoro/transport/datagram/impl/packet.ipp"
 #include "kadoro/transport/datagram/impl/paths.ipp"
+#include "kadoro/transport/datagram/impl/ports.ipp"
 #include "kadoro/transport/datagram/impl/reassembly.ipp"
 #include "kadoro/transport/impl/peer.ipp"
 #include "kadoro/wire/impl/message.ipp"

@@ -24,6 +24,7 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 /// What a datagram transport is opened with.
 struct options {
   io::endpoint listen;                           ///< port 0: any free one
+  std::optional<io::endpoint> also_listen = {};  ///< of the other family: the same end on IPv4 and on IPv6
   peer_mode mode = peer_mode::server;            ///< told to every peer in the handshake
   std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
   duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again
@@ -68,10 +69,15 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL coro::task<void> close() override;
 
   io::endpoint local() const noexcept { return port_->local(); }
+  /// Of the port of the other family, if there is one.
+  std::optional<io::endpoint> also_local() const {
+    return also_port_ ? std::optional<io::endpoint>(also_port_->local()) : std::nullopt;
+  }
   /// Our address as the peer that answered a handshake last saw it.
   std::optional<io::endpoint> const& observed() const noexcept { return observed_; }
   counters const& counts() const noexcept { return counts_; }
-  io::udp_counters const& port_counts() const noexcept { return port_->counters(); }
+  /// Of both ports, if there are two.
+  KADORO_DECL io::udp_counters port_counts() const noexcept;
   std::size_t sessions() const noexcept { return sessions_.size(); }
   /// Bytes in use for large messages that are not whole yet, and for those that are on their way as answers.
   std::size_t fragment_bytes() const noexcept { return request_memory_.used() + answer_memory_.used(); }
@@ -85,7 +91,13 @@ class datagram_transport final : public transport, private io::udp_port::receive
   struct large_traffic;
 
   datagram_transport(io::context& context, peer_book& book, crypto::identity const& self, options const& how,
-                     std::unique_ptr<io::udp_port> port);
+                     std::unique_ptr<io::udp_port> port, std::unique_ptr<io::udp_port> also);
+
+  // Ports.
+  KADORO_DECL io::udp_port* port_to(io::endpoint const& to) const noexcept;
+  KADORO_DECL void send(io::endpoint const& to, bytes_view data);
+  KADORO_DECL std::vector<io::endpoint> dial_targets(peer const& who) const;
+  KADORO_DECL std::string_view families() const noexcept;
 
   // Requests of ours.
   KADORO_DECL std::optional<error> begin(pending& p);
@@ -189,6 +201,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   options options_;
   swarm_keys keys_;
   std::unique_ptr<io::udp_port> port_;
+  std::unique_ptr<io::udp_port> also_port_;  // of the other family; may be null
   handler* handler_ = nullptr;
   bool closed_ = false;
 
@@ -223,4 +236,5 @@ class datagram_transport final : public transport, private io::udp_port::receive
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragments.ipp"
 #include "kadoro/transport/datagram/impl/paths.ipp"
+#include "kadoro/transport/datagram/impl/ports.ipp"
 #endif

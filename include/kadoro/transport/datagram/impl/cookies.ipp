@@ -15,7 +15,7 @@ KADORO_DECL void datagram_transport::give_cookie(io::datagram const& in) {
   if (!cookies_.take(now)) return;
   ++counts_.cookies_given;
   cookie const what = cookie_maker_.make(in.from, now, context_.random());
-  port_->send(in.from, write_cookie(keys_, in.data, what, context_.random()));
+  send(in.from, write_cookie(keys_, in.data, what, context_.random()));
 }
 
 /// A responder of ours is loaded: the first flight goes there again, and says that our address is ours.
@@ -41,12 +41,12 @@ KADORO_DECL void datagram_transport::on_cookie(io::datagram const& in) {
 
 KADORO_DECL void datagram_transport::send_first_flight_to(dial const& d, io::endpoint const& to) {
   auto const known = d.cookies.find(to);
-  if (known == d.cookies.end()) return port_->send(to, d.packet);
+  if (known == d.cookies.end()) return send(to, d.packet);
   byte_array<first_flight_bytes> packet{};
   std::copy(d.packet.begin(), d.packet.end(), packet.begin());
   byte_array<mac_bytes> const mac2 = mac2_of(packet, known->second);
   std::copy(mac2.begin(), mac2.end(), packet.end() - mac_bytes);
-  port_->send(to, packet);
+  send(to, packet);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -18,26 +18,40 @@ KADORO_DECL result<std::unique_ptr<datagram_transport>> datagram_transport::open
                                                                                  options const& how) {
   auto port = context.open_udp(how.listen);
   if (!port) return fail(port.error());
-  return std::unique_ptr<datagram_transport>(new datagram_transport(context, book, self, how, std::move(*port)));
+  std::unique_ptr<io::udp_port> also;
+  if (how.also_listen) {
+    if (how.also_listen->is_v6() == how.listen.is_v6())
+      return fail(errc::invalid_argument, "to listen at " + how.listen.to_string() + " and at " +
+                                              how.also_listen->to_string() + ": one must be IPv4, the other IPv6");
+    auto second = context.open_udp(*how.also_listen);
+    if (!second) return fail(second.error());
+    also = std::move(*second);
+  }
+  return std::unique_ptr<datagram_transport>(
+      new datagram_transport(context, book, self, how, std::move(*port), std::move(also)));
 }
 
 inline datagram_transport::datagram_transport(io::context& context, peer_book& book, crypto::identity const& self,
-                                              options const& how, std::unique_ptr<io::udp_port> port)
+                                              options const& how, std::unique_ptr<io::udp_port> port,
+                                              std::unique_ptr<io::udp_port> also)
     : context_(context),
       book_(book),
       self_(self),
       id_(peer_id::of_ed25519(self.public_key())),
       options_(how),
       keys_(how.swarm_key),
-      port_(std::move(port)) {
+      port_(std::move(port)),
+      also_port_(std::move(also)) {
   next_request_ = static_cast<std::uint32_t>(context_.random().next()) | 1u;
   drained_.set();
   port_->set_receiver(this);
+  if (also_port_) also_port_->set_receiver(this);
 }
 
 KADORO_DECL datagram_transport::~datagram_transport() {
   assert(requests_.empty() && "close() the transport before it is destroyed");
-  if (port_) port_->set_receiver(nullptr);
+  port_->set_receiver(nullptr);
+  if (also_port_) also_port_->set_receiver(nullptr);
 }
 
 KADORO_DECL result<std::size_t> datagram_transport::check_record_fits(bytes_view key, wire::record const& what) const {
@@ -96,24 +110,6 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
   static_cast<void>(turn);
   while (!sessions_.empty()) close_session(*sessions_.begin()->second);  // their keys too
   for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
-}
-
-KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const {
-  io::endpoint const bound = port_->local();
-  if (!bound.is_unspecified()) return {multiaddr::datagram(bound, id_)};
-  std::vector<io::endpoint> places = context_.local_addresses();
-  std::erase_if(places, [&bound](io::endpoint const& a) { return a.is_v6() != bound.is_v6(); });
-  std::stable_partition(places.begin(), places.end(), [](io::endpoint const& a) { return !a.is_loopback(); });
-  if (observed_ && !observed_->is_loopback())  // behind a NAT, no interface has it; but it is only somebody's word
-    places.insert(std::find_if(places.begin(), places.end(), [](io::endpoint const& a) { return a.is_loopback(); }),
-                  *observed_);
-  std::vector<multiaddr> out;
-  for (io::endpoint& where : places) {
-    if (where.port() == 0) where.set_port(bound.port());
-    multiaddr whole = multiaddr::datagram(where, id_);
-    if (std::find(out.begin(), out.end(), whole) == out.end()) out.push_back(std::move(whole));
-  }
-  return out;
 }
 
 // ---- requests of ours -----------------------------------------------------------------------------------------------
@@ -265,16 +261,10 @@ KADORO_DECL error datagram_transport::no_answer(peer const& to, std::size_t tran
 
 /// Nothing on success. The first flight carries `carried` if that is a read.
 KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending* carried) {
-  std::vector<io::endpoint> targets;
-  for (peer::address const& a : l.who->addresses()) {
-    auto const where = a.where.udp_endpoint();
-    if (where && a.where.is_datagram() && where->is_v6() == port_->local().is_v6() && where->port() != 0 &&
-        targets.size() < max_dialled_addresses)
-      targets.push_back(*where);
-  }
+  std::vector<io::endpoint> targets = dial_targets(*l.who);
   if (targets.empty())
     return error(errc::unreachable, l.who->id().to_string() + ": no address known that a UDP socket of " +
-                                        (port_->local().is_v6() ? "IPv6" : "IPv4") + " can dial");
+                                        std::string(families()) + " can dial");
   auto const key = l.who->id().ed25519_key();
   if (!key) return error(errc::unreachable, l.who->id().to_string() + ": not an Ed25519 peer id");
   auto const remote_static = crypto::x25519_of(*key);
@@ -421,7 +411,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
     if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
       return counts_.note(drop::replayed, in.from);
     ++counts_.first_flights_repeated;
-    port_->send(in.from, known->answer);
+    send(in.from, known->answer);
     return;
   }
   if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
@@ -478,7 +468,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   if (!written) return counts_.note(drop::wrong_identity, in.from);
   bytes_span const whole = bytes_span(packet).first(answer_header_bytes + *written + mac_bytes);
   keys_.stamp(whole);
-  port_->send(in.from, whole);
+  send(in.from, whole);
   first_flights_.remember(ephemeral, in.from, whole, now);
 
   link& l = link_of(who);
@@ -497,7 +487,7 @@ KADORO_DECL void datagram_transport::say_who_we_are(io::datagram const& in) {
   std::copy_n(in.data.begin() + 4, 4 + key_bytes, packet.begin() + 4);  // its index and its ephemeral key
   std::copy(self_.public_key().begin(), self_.public_key().end(), packet.begin() + 8 + key_bytes);
   keys_.stamp(packet);
-  port_->send(in.from, packet);
+  send(in.from, packet);
 }
 
 KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
@@ -824,7 +814,7 @@ KADORO_DECL void datagram_transport::seal_packet_to(session& s, io::endpoint con
   store_be(packet.data() + 8, s.next_counter);
   bytes_span const body = packet.subspan(sealed_header_bytes, plain + tag_bytes);
   crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
-  port_->send(to, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
+  send(to, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
   if (is_due(s)) rekey(s);
 }
 
