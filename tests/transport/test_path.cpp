@@ -258,3 +258,62 @@ TEST_CASE("path: a session that has moved is rekeyed") {
   CHECK(p.of_b().paths_moved >= 5);
   p.close();
 }
+
+TEST_CASE("path: who has moved is told where it is seen now") {
+  pair_of_peers p(8);
+  p.move_a(address_of(7));
+  REQUIRE(p.a->ask(p.to_b, message_type::put_value, "moved").has_value());
+  auto const words = p.a->transport->observations();
+  REQUIRE(words.size() == 1);
+  CHECK(words[0].seen == address_of(7));
+  CHECK(words[0].own);
+  p.close();
+}
+
+TEST_CASE("knock: one first flight, to an address that was never written to") {
+  io::sim::world world(9);
+  simulated_peer a(world.add_host(address_of(1)));
+  simulated_peer b(world.add_host(address_of(2)));
+  std::size_t to_a = 0;
+  world.set_filter([&](io::endpoint const&, io::endpoint const& to, bytes&) {
+    to_a += to == address_of(1) ? 1u : 0u;
+    return true;
+  });
+  bool unsolicited = false;
+  a.on_serve = [&](simulated_peer::message const& request, simulated_peer::message&) {
+    unsolicited = request.unsolicited;
+  };
+  byte_array<16> const nonce{1, 2, 3};
+  auto const who_a = b.book.intern(peer_id::of_ed25519(a.identity.public_key()));
+  CHECK_FALSE(b.transport->knock(who_a, b.transport->local(), nonce));
+  CHECK(b.transport->knock(who_a, address_of(1), nonce));
+  world.run_for(1s);
+  CHECK(to_a == 1);
+  CHECK(unsolicited);
+  CHECK(b.transport->sessions() == 0);
+  CHECK(b.confirmed.empty());
+  CHECK_FALSE(b.transport->knock(who_a, address_of(1), nonce));  // now it was
+  world.run_for(11min);
+  REQUIRE(a.ask(a.knows(b), message_type::ping).has_value());
+  CHECK_FALSE(b.transport->knock(who_a, address_of(1), nonce));  // there is a session
+  world.run_for(1s);
+
+  // Who was called does not come unsolicited, by whatever port.
+  simulated_peer c(world.add_host(address_of(3)));
+  REQUIRE(a.ask(a.knows(c), message_type::ping).has_value());
+  a.served.clear();
+  unsolicited = false;
+  datagram::options other;
+  other.listen = address_of(3);
+  other.listen.set_port(4002);
+  simulated_peer d(c.host, other);
+  CHECK(d.transport->knock(d.book.intern(peer_id::of_ed25519(a.identity.public_key())), address_of(1), nonce));
+  world.run_for(1s);
+  CHECK(a.served.size() == 1);
+  CHECK_FALSE(unsolicited);
+  world.set_filter({});
+  a.close();
+  b.close();
+  c.close();
+  d.close();
+}

@@ -49,6 +49,7 @@ struct counters {
   std::uint64_t first_flights_sent = 0;
   std::uint64_t first_flights_received = 0;  ///< authentic ones
   std::uint64_t first_flights_repeated = 0;  ///< answered again from the cache
+  std::uint64_t knocks_sent = 0;             ///< first flights for others who want to know who gets through to them
   std::uint64_t cookies_given = 0;           ///< to initiators, while first flights came too fast
   std::uint64_t cookies_taken = 0;           ///< from responders, in whose place it is crowded
   std::uint64_t sessions_opened = 0;         ///< as initiator

@@ -10,6 +10,7 @@
 #include "kadoro/crypto/noise.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/contact_memory.hpp"
 #include "kadoro/transport/datagram/cookie.hpp"
 #include "kadoro/transport/datagram/counters.hpp"
 #include "kadoro/transport/datagram/first_flight_cache.hpp"
@@ -66,6 +67,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::vector<multiaddr> listen_addresses() const override;
   KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override;
   KADORO_DECL std::string counters_text() const override;
+  KADORO_DECL std::vector<observation> observations() const override;
+  KADORO_DECL std::optional<io::endpoint> session_address(peer_ref const& who) const override;
+  KADORO_DECL bool knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) override;
   KADORO_DECL coro::task<void> close() override;
 
   io::endpoint local() const noexcept { return port_->local(); }
@@ -98,6 +102,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void send(io::endpoint const& to, bytes_view data);
   KADORO_DECL std::vector<io::endpoint> dial_targets(peer const& who) const;
   KADORO_DECL std::string_view families() const noexcept;
+  KADORO_DECL bool is_own(io::endpoint const& where) const;
+  KADORO_DECL bool has_sent_to(io::endpoint const& where) const;
 
   // Requests of ours.
   KADORO_DECL std::optional<error> begin(pending& p);
@@ -113,6 +119,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
 
   // Dials.
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
+  KADORO_DECL std::optional<crypto::noise_handshake> write_first_flight(bytes_span packet, std::uint32_t index,
+                                                                        byte_array<32> const& remote_static,
+                                                                        frame const* carried);
   KADORO_DECL void send_first_flight(dial& d);
   KADORO_DECL void send_first_flight_to(dial const& d, io::endpoint const& to);
   KADORO_DECL void on_dial_silence(dial& d);
@@ -163,6 +172,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   // New addresses of sessions.
   KADORO_DECL void note_path(session& s, io::endpoint const& where, frame_kind kind);
   KADORO_DECL void note_home(session& s);
+  KADORO_DECL void challenge(session& s, io::endpoint const& to, std::uint8_t which, path_token const& token);
   KADORO_DECL void on_path_challenge(session& s, io::endpoint const& where, frame const& f);
   KADORO_DECL void on_path_response(session& s, io::endpoint const& where, bool newest, frame const& f);
   KADORO_DECL void move_session(session& s, io::endpoint const& to);
@@ -224,6 +234,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   token_bucket cookies_{4000, 8000};
   std::map<io::endpoint, time_point> nobody_listens_;  // ICMP hints, bounded, for texts only
   std::optional<io::endpoint> observed_;
+  observed_addresses seen_as_;
+  contact_memory contacted_;
   counters counts_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
@@ -235,6 +247,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
 #include "kadoro/transport/datagram/impl/cookies.ipp"
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragments.ipp"
+#include "kadoro/transport/datagram/impl/knock.ipp"
 #include "kadoro/transport/datagram/impl/paths.ipp"
 #include "kadoro/transport/datagram/impl/ports.ipp"
 #endif

@@ -5,6 +5,7 @@
 #include "kadoro/base/bytes.hpp"
 #include "kadoro/crypto/aead.hpp"
 #include "kadoro/crypto/sha256.hpp"
+#include "kadoro/io/endpoint.hpp"
 
 /// @file
 /// The bytes of a datagram on the outside: five kinds, told apart by the first byte. docs/datagram.md draws them.
@@ -54,12 +55,16 @@ inline constexpr std::size_t cookie_packet_bytes = 8 + 16 + (mac_bytes + tag_byt
 /// Frame: kind, request id, number of the transmission; then the message.
 inline constexpr std::size_t frame_header_bytes = 6;
 
-/// A challenge to a new address, and its answer.
+/// An address: family (4 or 6), 16 bytes (IPv4 uses the first 4), port.
+inline constexpr std::size_t endpoint_bytes = 1 + 16 + 2;
+
+/// A challenge to a new address, which says where the receiver is seen, and its answer, which does not.
 inline constexpr std::size_t path_token_bytes = 8;
 inline constexpr std::uint8_t path_is_home = 0;  ///< in the place of the number of the transmission
 inline constexpr std::uint8_t path_is_new = 1;   ///< nothing but challenges goes there as yet
+inline constexpr std::size_t path_challenge_bytes = path_token_bytes + endpoint_bytes;
 inline constexpr std::size_t path_packet_bytes =
-    sealed_header_bytes + frame_header_bytes + path_token_bytes + tag_bytes;
+    sealed_header_bytes + frame_header_bytes + path_challenge_bytes + tag_bytes;
 
 /// The largest message that goes in one sealed packet, and in the answer of a handshake. What is larger goes in
 /// fragments, over a session.
@@ -68,6 +73,8 @@ inline constexpr std::size_t max_handshake_message_bytes = 1080;
 
 /// What precedes the frame in the payload of a first flight: features, mode, Ed25519 key, length of the frame.
 inline constexpr std::size_t first_flight_prefix_bytes = 4 + 1 + key_bytes + 2;
+inline constexpr std::size_t max_first_flight_message_bytes =
+    first_flight_payload_bytes - first_flight_prefix_bytes - frame_header_bytes;
 /// Likewise in an answer: index, features, mode, observed address (family, 16 bytes, port), length of the frame.
 inline constexpr std::size_t answer_prefix_bytes = 4 + 4 + 1 + 1 + 16 + 2 + 2;
 
@@ -91,6 +98,9 @@ struct frame {
   std::uint8_t transmission = 0;  ///< 0 for the first; repeated in the answer, so that every RTT sample is exact
   bytes_view message;
 };
+
+KADORO_DECL void store_endpoint(bytes_span out, io::endpoint const& where) noexcept;
+KADORO_DECL io::endpoint load_endpoint(bytes_view data) noexcept;
 
 /// Writes the frame; `out` has room. Returns the bytes written.
 KADORO_DECL std::size_t write_frame(frame const& f, bytes_span out) noexcept;

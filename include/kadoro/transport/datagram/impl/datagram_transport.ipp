@@ -271,40 +271,23 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   if (!remote_static) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
 
   std::uint32_t const index = fresh_index();
-  bytes packet(first_flight_bytes);
-  packet[0] = static_cast<std::uint8_t>(packet_type::first_flight);
-  packet[1] = protocol_version;
-  store_be(packet.data() + 4, index);
-
-  byte_array<first_flight_payload_bytes> payload{};
-  store_be(payload.data(), options_.features);
-  payload[4] = static_cast<std::uint8_t>(options_.mode);
-  std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
-  std::size_t const room = payload.size() - first_flight_prefix_bytes;
   // One whose answer has begun to come over a session stays there: what fits into a handshake would cut it short.
   bool const rides = carried != nullptr && carried->read_only && carried->progress == carried->begun &&
-                     frame_header_bytes + carried->encoded.size() <= room;
+                     carried->encoded.size() <= max_first_flight_message_bytes;
+  frame f;
   if (rides) {
-    frame f;
     f.kind = frame_kind::request;
     f.id = carried->id;
     f.transmission = carried->transmissions;
     f.message = carried->encoded;
-    std::size_t const size = write_frame(f, bytes_span(payload).subspan(first_flight_prefix_bytes));
-    store_be(payload.data() + first_flight_prefix_bytes - 2, static_cast<std::uint16_t>(size));
     carried->sent_at[carried->transmissions % carried->sent_at.size()] = context_.now();
     ++carried->transmissions;
   }
+  bytes packet(first_flight_bytes);
+  auto const handshake = write_first_flight(packet, index, *remote_static, rides ? &f : nullptr);
+  if (!handshake) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
 
-  auto const prologue = prologue_of(packet);
-  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
-                                    true, prologue, self_.x25519(), &*remote_static, keys_.psk(), context_.random());
-  auto const written =
-      handshake.write(payload, bytes_span(packet).subspan(first_flight_header_bytes, first_flight_noise_bytes));
-  if (!written) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
-  keys_.stamp(bytes_span(packet).first(first_flight_bytes - mac_bytes));
-
-  l.dialling = std::make_unique<dial>(*this, l, handshake);
+  l.dialling = std::make_unique<dial>(*this, l, *handshake);
   dial& d = *l.dialling;
   d.index = index;
   d.packet = std::move(packet);
@@ -312,9 +295,33 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   d.carried_request = rides ? carried->id : 0;
   d.begun = context_.now();
   d.timeout = l.who->rtt.timeout();
+  for (io::endpoint const& to : d.targets) contacted_.note(to, context_.now());
   dials_.emplace(index, &d);
   send_first_flight(d);
   return {};
+}
+
+/// Writes a first flight, with a request inside or without. Nothing if that key is no valid point.
+KADORO_DECL std::optional<crypto::noise_handshake> datagram_transport::write_first_flight(
+    bytes_span packet, std::uint32_t index, byte_array<32> const& remote_static, frame const* carried) {
+  packet[0] = static_cast<std::uint8_t>(packet_type::first_flight);
+  packet[1] = protocol_version;
+  store_be(packet.data() + 4, index);
+  byte_array<first_flight_payload_bytes> payload{};
+  store_be(payload.data(), options_.features);
+  payload[4] = static_cast<std::uint8_t>(options_.mode);
+  std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
+  if (carried != nullptr) {
+    std::size_t const size = write_frame(*carried, bytes_span(payload).subspan(first_flight_prefix_bytes));
+    store_be(payload.data() + first_flight_prefix_bytes - 2, static_cast<std::uint16_t>(size));
+  }
+  auto const prologue = prologue_of(packet);
+  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
+                                    true, prologue, self_.x25519(), &remote_static, keys_.psk(), context_.random());
+  auto const written = handshake.write(payload, packet.subspan(first_flight_header_bytes, first_flight_noise_bytes));
+  if (!written) return std::nullopt;
+  keys_.stamp(packet.first(first_flight_bytes - mac_bytes));
+  return handshake;
 }
 
 KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
@@ -440,9 +447,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   store_be(reply.data(), index);
   store_be(reply.data() + 4, options_.features);
   reply[8] = static_cast<std::uint8_t>(options_.mode);
-  reply[9] = in.from.is_v6() ? 6 : 4;
-  std::copy(in.from.address().begin(), in.from.address().end(), reply.begin() + 10);
-  store_be(reply.data() + 26, in.from.port());
+  store_endpoint(bytes_span(reply).subspan(9), in.from);
   std::size_t answered = 0;
   if (frame_size > 0) {
     auto const f = read_frame(bytes_view(payload).subspan(first_flight_prefix_bytes, frame_size));
@@ -536,11 +541,8 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
 
   link& l = d.towards;
   if (d.transmissions == 1) l.who->rtt.sample(context_.now() - d.begun);
-  byte_array<16> address{};
-  std::copy_n(payload.begin() + 10, address.size(), address.begin());
-  std::uint16_t const port = load_be<std::uint16_t>(payload.data() + 26);
-  observed_ = payload[9] == 6 ? io::endpoint::v6(address, port)
-                              : io::endpoint::v4({address[0], address[1], address[2], address[3]}, port);
+  observed_ = load_endpoint(bytes_view(payload).subspan(9));
+  seen_as_.note(*observed_, in.from, context_.now());
 
   make_room_for_session(duration::zero());
   session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
@@ -663,7 +665,7 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto const request = decode_request(f.message);
+  auto request = decode_request(f.message);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};
@@ -673,6 +675,8 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
     return {};
   }
   if (handler_ == nullptr) return {};
+  if (!may_write && request->type == message_type::ping && !request->key.empty())
+    request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
   message answer;
   answer.type = request->type;
@@ -778,6 +782,7 @@ KADORO_DECL void datagram_transport::send_again(session& s, link& l) {
 KADORO_DECL void datagram_transport::close_session(session& s) {
   link& l = link_of(s.peer);
   std::erase(l.sessions, &s);
+  contacted_.note(s.remote, context_.now());
   if (!s.confirmed) --unconfirmed_;
   sodium_memzero(s.send_key.data(), s.send_key.size());
   sodium_memzero(s.receive_key.data(), s.receive_key.size());

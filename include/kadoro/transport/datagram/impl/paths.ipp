@@ -28,8 +28,8 @@ KADORO_DECL void datagram_transport::note_path(session& s, io::endpoint const& w
   if (now < c->next_challenge) return;
   c->next_challenge = now + s.peer->rtt.timeout();
   ++counts_.paths_challenged;
-  send_path_frame(s, c->where, frame_kind::path_challenge, path_is_new, c->token);
-  send_path_frame(s, s.remote, frame_kind::path_challenge, path_is_home, c->home_token);
+  challenge(s, c->where, path_is_new, c->token);
+  challenge(s, s.remote, path_is_home, c->home_token);
 }
 
 /// The peer is heard where the session lives: what came from elsewhere, somebody has passed on.
@@ -37,11 +37,21 @@ KADORO_DECL void datagram_transport::note_home(session& s) {
   if (s.paths) counts_.paths_failed += s.paths->forget_candidates();
 }
 
-/// Back to where it came from, and not larger: also for a peer that sees us at an address which we do not know.
+KADORO_DECL void datagram_transport::challenge(session& s, io::endpoint const& to, std::uint8_t which,
+                                               path_token const& token) {
+  byte_array<path_challenge_bytes> body{};
+  std::copy(token.begin(), token.end(), body.begin());
+  store_endpoint(bytes_span(body).subspan(path_token_bytes), to);
+  send_path_frame(s, to, frame_kind::path_challenge, which, body);
+}
+
+/// The answer goes back to where it came from, and is not larger: also for a peer that sees us at an address which we
+/// do not know.
 KADORO_DECL void datagram_transport::on_path_challenge(session& s, io::endpoint const& where, frame const& f) {
-  if (f.message.size() != path_token_bytes) return counts_.note(drop::malformed, where);
-  send_path_frame(s, where, frame_kind::path_response, f.transmission, f.message);
-  if (f.transmission != path_is_new) return;
+  if (f.message.size() != path_challenge_bytes) return counts_.note(drop::malformed, where);
+  send_path_frame(s, where, frame_kind::path_response, f.transmission, f.message.first(path_token_bytes));
+  if (f.transmission != path_is_new || where != s.remote) return;
+  seen_as_.note(load_endpoint(f.message.subspan(path_token_bytes)), where, context_.now());
   // The peer takes what comes from here, but answers to where we were: what is under way has to be asked again.
   link& l = link_of(s.peer);
   std::vector<pending*> under_way;

@@ -72,7 +72,10 @@ KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const 
       (where.is_loopback() ? loopback : places).push_back(where);
     }
   }
-  if (observed_ && !observed_->is_loopback() && port_->local().is_unspecified()) places.push_back(*observed_);
+  for (bool const v6 : {false, true}) {  // behind a NAT no interface has it
+    auto const agreed = seen_as_.agreed(v6);
+    if (agreed && !agreed->is_loopback() && port_to(*agreed) != nullptr) places.push_back(*agreed);
+  }
   places.insert(places.end(), loopback.begin(), loopback.end());
   std::vector<multiaddr> out;
   for (io::endpoint const& where : places) {
