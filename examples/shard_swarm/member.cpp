@@ -102,6 +102,9 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
   auto const self = read_identity(made->files_, identity_file, context.random());
   if (!self) return fail(self.error());
 
+  if (settings.listen.size() > 2)
+    return fail(errc::invalid_argument,
+                "--listen " + settings.listen.back() + ": one of IPv4 and one of IPv6, no more");
   for (std::string const& text : settings.listen) {
     auto const listen = io::endpoint::parse(text);
     if (!listen) return fail(listen.error());
