@@ -26,8 +26,10 @@ std::string check_quorum(std::string const& text) {
 }
 
 void add_member_options(CLI::App& to, member_settings& s) {
-  to.add_option("--listen", s.listen, "IP:PORT to listen on, port 0 for any free one; [::1]:0 for IPv6")
+  to.add_option("--listen", s.listen, "IP:PORT to listen on, port 0 for any free one; [::1]:0 for IPv6; twice for both")
       ->required()
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->check(CLI::Validator(check_endpoint, "IP:PORT"));
   to.add_option("--identity", s.identity, "file of the identity, made if it is missing; without it a fresh one");
   to.add_option("--swarm-key", s.swarm_key, "file with a secret of at least 16 bytes that all members share");

@@ -102,9 +102,17 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
   auto const self = read_identity(made->files_, identity_file, context.random());
   if (!self) return fail(self.error());
 
-  auto const listen = io::endpoint::parse(settings.listen);
-  if (!listen) return fail(listen.error());
-  options.listen = *listen;
+  if (settings.listen.size() > 2)
+    return fail(errc::invalid_argument,
+                "--listen " + settings.listen.back() + ": one of IPv4 and one of IPv6, no more");
+  for (std::string const& text : settings.listen) {
+    auto const listen = io::endpoint::parse(text);
+    if (!listen) return fail(listen.error());
+    if (text == settings.listen.front())
+      options.listen = *listen;
+    else
+      options.also_listen = *listen;
+  }
   options.mode = settings.mode == "client" ? kad::peer_mode::client : kad::peer_mode::server;
   options.replicas = settings.replicas;
   for (std::string const& text : settings.bootstrap) {
@@ -131,7 +139,7 @@ result<std::unique_ptr<member>> member::open(io::context& context, member_settin
 result<void> member::introduce(member_settings const& settings) {
   auto const addresses = node_->addresses();
   if (addresses.empty())
-    return fail(errc::unreachable, settings.listen + ": this machine has no address of that family");
+    return fail(errc::unreachable, settings.listen.front() + ": this machine has no address of that family");
   std::string const address = addresses.front().to_string();
   std::string_view const mode = directory::to_string(node_->mode());
   std::string_view const backend = node_->context().backend();

@@ -18,10 +18,10 @@ using namespace kadoro;
 
 /// Of every member of the swarm.
 struct member_settings {
-  std::string listen;
-  std::string identity;   ///< file; empty: a fresh identity
-  std::string swarm_key;  ///< file; empty: an open swarm
-  std::string data;       ///< folder; empty: nothing is kept across restarts
+  std::vector<std::string> listen;  ///< one, or one of IPv4 and one of IPv6
+  std::string identity;             ///< file; empty: a fresh identity
+  std::string swarm_key;            ///< file; empty: an open swarm
+  std::string data;                 ///< folder; empty: nothing is kept across restarts
   bool data_required = false;
   std::string mode = "server";
   std::size_t replicas = kad::node_options::default_replicas;

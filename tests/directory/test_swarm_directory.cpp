@@ -326,6 +326,7 @@ TEST_CASE("directory: the status block and its JSON say who holds what") {
   auto const says = [&text](std::string const& what) { return text.find(what) != std::string::npos; };
   CHECK(says("Shard ID: 0 / 7"));
   CHECK(says("Mode: server   Backend: sim"));
+  CHECK(says("Reachability: " + kad::to_string(swarm.nodes[1]->reachability())));
   CHECK(says("Discovered Shards: 7 / 8"));
   CHECK(says("Pipeline Complete: ✗ NO"));
   CHECK(says("★ LOCAL  Peer ID: " + swarm.nodes[1]->id().to_string()));
@@ -349,4 +350,7 @@ TEST_CASE("directory: the status block and its JSON say who holds what") {
   CHECK(json["shard_statuses"]["6"]["discovered"] == false);
   CHECK(json["shard_statuses"]["3"]["holders"][0]["announcement"]["layer_start"] == 12);
   CHECK(json["mode"] == "server");
+  CHECK(json["reachability"]["verdict"] == "private");
+  CHECK(json["reachability"]["agreeing"] >= 2);
+  CHECK(json["reachability"]["dialled_back"] == false);
 }

@@ -27,6 +27,11 @@ void flood::burst() {
     bytes const what = kind == 0 ? junk() : kind == 1 ? damaged() : stamped();
     run_.world().inject(address_in(realm::flooder, 1, port), to.how().address, what);
   }
+  if (kind != 2 || !run_.made_of().secret || run_.made_of().transport != transport_kind::datagram) return;
+  // In the crowd somebody without the key, who hopes that a loaded member looks less closely.
+  bytes out = stamped();
+  out[datagram::first_flight_bytes - datagram::mac_bytes - 1] ^= 1;
+  run_.world().inject(address_in(realm::strangers, 1, 4001), to.how().address, out);
 }
 
 /// Random bytes, as a rule with a first byte that means something.
@@ -51,7 +56,10 @@ bytes flood::damaged() {
       out[at] ^= by;
     }
   }
-  if (out.size() > datagram::mac_bytes && random_.below(2) == 0) keys_.stamp(out);
+  if (out.size() > datagram::mac_bytes && random_.below(2) == 0) {
+    bool const flight = out[0] == 1 && out.size() == datagram::first_flight_bytes;  // mac2 is behind mac1
+    keys_.stamp(bytes_span(out).first(out.size() - (flight ? datagram::mac_bytes : 0)));
+  }
   return out;
 }
 
@@ -66,7 +74,7 @@ bytes flood::stamped() {
   random_.fill(out);
   out[0] = static_cast<std::uint8_t>(datagram::packet_type::first_flight);
   out[1] = datagram::protocol_version;
-  keys_.stamp(out);
+  keys_.stamp(bytes_span(out).first(out.size() - datagram::mac_bytes));
   return out;
 }
 

@@ -45,6 +45,13 @@ class observed_transport final : public kadoro::transport::transport, private ka
     return inner_->check_record_fits(key, what);
   }
   std::string counters_text() const override { return inner_->counters_text(); }
+  std::vector<kadoro::transport::observation> observations() const override { return inner_->observations(); }
+  std::optional<kadoro::io::endpoint> session_address(peer_ref const& who) const override {
+    return inner_->session_address(who);
+  }
+  bool knock(peer_ref const& who, kadoro::io::endpoint const& where, kadoro::bytes_view nonce) override {
+    return inner_->knock(who, where, nonce);
+  }
   kadoro::coro::task<void> close() override { return inner_->close(); }
 
   kadoro::transport::transport& inner() noexcept { return *inner_; }

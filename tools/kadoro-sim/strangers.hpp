@@ -35,6 +35,7 @@ class strangers final {
     kadoro::io::endpoint original_from;
     kadoro::io::endpoint to;
     std::size_t size = 0;
+    bool sealed = false;
     std::size_t answers = 0;
   };
   struct forged_from {

@@ -55,6 +55,9 @@ std::string_view kind_of(bytes_view data) noexcept {
     case packet_type::other_identity:
       if (versioned && data.size() == other_identity_bytes) return "other_identity";
       break;
+    case packet_type::cookie:
+      if (versioned && data.size() == cookie_packet_bytes) return "cookie";
+      break;
   }
   return "?";
 }

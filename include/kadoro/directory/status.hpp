@@ -17,8 +17,9 @@ struct local_status {
   kad::peer_mode mode = kad::peer_mode::server;
   std::string_view backend;
   std::vector<multiaddr> addresses;
-  std::size_t table_size = 0;  ///< contacts in the routing table
-  std::size_t servers = 0;     ///< of these, the ones that answer
+  kad::reachability reachability;  ///< whether others can call it
+  std::size_t table_size = 0;      ///< contacts in the routing table
+  std::size_t servers = 0;         ///< of these, the ones that answer
   std::size_t stored_records = 0;
   duration uptime{};
 

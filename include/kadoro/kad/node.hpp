@@ -10,6 +10,7 @@
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/provider.hpp"
 #include "kadoro/kad/put_receipt.hpp"
+#include "kadoro/kad/reachability.hpp"
 #include "kadoro/kad/watch.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -123,6 +124,8 @@ class node {
   KADORO_DECL validator_counters const& validator_counts() const noexcept;
   /// Whether what this node holds survives a crash, and what that takes.
   KADORO_DECL persistence_status persistence() const;
+  /// Whether others can call this node, as far as it can know, and why.
+  KADORO_DECL kad::reachability reachability() const;
   /// What the transport has counted, one `name=value` a word.
   KADORO_DECL std::string counters_text() const;
 

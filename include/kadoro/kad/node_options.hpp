@@ -40,8 +40,9 @@ KADORO_DECL result<std::unique_ptr<transport::transport>> open_datagram(io::cont
 struct node_options {
   static constexpr std::size_t default_replicas = 20;
 
-  io::endpoint listen = {};            ///< UDP address and port; 0.0.0.0 or ::, all of the family; port 0, any free one
-  peer_mode mode = peer_mode::server;  ///< a client asks but does not store; never chosen silently
+  io::endpoint listen = {};  ///< UDP address and port; 0.0.0.0 or ::, all of the family; port 0, any free one
+  std::optional<io::endpoint> also_listen = {};  ///< a second one, of the other family: IPv4 and IPv6 at once
+  peer_mode mode = peer_mode::server;            ///< a client asks but does not store; never chosen silently
   std::vector<multiaddr> bootstrap = {};    ///< peers to start from, each with its /p2p; itself among them is no harm
   std::size_t replicas = default_replicas;  ///< r: on how many peers a record is put; 1 to k = `table.k`
   /// The secret of the swarm: strangers without it get no answer. Empty: an open swarm.

@@ -40,6 +40,8 @@ struct message {
   std::vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   wire::durability durability = wire::durability::not_said;
+  /// Set by the transport: a request in a first flight, from an address to which this end has not sent anything lately.
+  bool unsolicited = false;
   std::shared_ptr<bytes const> storage;
 };
 

@@ -50,6 +50,9 @@ class peer {
   /// Dialling that address brought no answer: it goes to the end, so that others have their turn.
   KADORO_DECL void set_silent(io::endpoint const& where);
 
+  /// It does not live there after all.
+  KADORO_DECL void forget_address(io::endpoint const& where);
+
   rtt_estimator rtt;                    ///< of the exchanges with this peer
   peer_mode mode = peer_mode::unknown;  ///< as its last handshake said
   std::uint32_t features = 0;           ///< likewise

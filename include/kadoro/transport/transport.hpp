@@ -5,6 +5,7 @@
 #include "kadoro/base/result.hpp"
 #include "kadoro/coro/task.hpp"
 #include "kadoro/transport/message.hpp"
+#include "kadoro/transport/observed_addresses.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {
 
@@ -63,6 +64,24 @@ class transport {
   /// Whether a record fits wherever it may have to go: into a put, into a hand-on, and alone into an answer or a push.
   /// Gives the bytes of the longest of these; fails with `too_large`, naming both sizes.
   virtual result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const = 0;
+
+  /// Where peers see this end, the latest word of each source. Empty where the protocol has no words for it.
+  virtual std::vector<observation> observations() const { return {}; }
+
+  /// Where the other end of the session with `who` is; nothing without one.
+  virtual std::optional<io::endpoint> session_address(peer_ref const& who) const {
+    static_cast<void>(who);
+    return std::nullopt;
+  }
+
+  /// Calls `who` at `where` once, with a ping whose key is `nonce`, and waits for nothing. False, and nothing is sent,
+  /// if this end has had to do with that peer or that address lately, or cannot do it.
+  virtual bool knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) {
+    static_cast<void>(who);
+    static_cast<void>(where);
+    static_cast<void>(nonce);
+    return false;
+  }
 
   /// What was counted, one `name=value` a word.
   virtual std::string counters_text() const = 0;

@@ -25,7 +25,10 @@ enum class message_type : std::uint32_t {
   replicate = 65,  ///< a holder hands a record on, with what remains of its life
   watch = 66,      ///< tell me what changes under this key from now on; answered with what has changed since `sequence`
   push = 67,       ///< a holder tells a watcher what has changed
-  view = 68        ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
+  view = 68,       ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
+  dial_back_please = 72,  ///< have somebody dial me whom I have not called; `key` is a nonce; answered with the address
+  dial_back = 73,         ///< dial the one in `providers`, once, with the nonce
+  dial_back_done = 74     ///< `sequence` says whether somebody has: 1 or 0
 };
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };

@@ -81,6 +81,7 @@ KADORO_DECL local_status local_status::of(kad::node& node, time_point started) {
   s.mode = node.mode();
   s.backend = node.context().backend();
   s.addresses = node.addresses();
+  s.reachability = node.reachability();
   s.table_size = node.table().size();
   s.servers = node.servers();
   s.stored_records = node.store().size();
@@ -96,6 +97,7 @@ KADORO_DECL std::string status_text(swarm_view const& swarm, local_status const&
   if (local.shard_id) t += "  Shard ID: " + std::to_string(*local.shard_id) + " / " + std::to_string(n - 1) + "\n";
   t += "  Peer ID: " + local.peer.to_string() + "\n";
   for (multiaddr const& a : local.addresses) t += "  Address: " + a.to_string() + "\n";
+  t += "  Reachability: " + kad::to_string(local.reachability) + "\n";
   t += "  Mode: " + std::string(to_string(local.mode)) + "   Backend: " + std::string(local.backend) + "\n";
   t += "  Routing Table: " + std::to_string(local.table_size) + " contacts, " + std::to_string(local.servers) +
        " answer   Stored Records: " + std::to_string(local.stored_records) + "\n";
@@ -161,6 +163,12 @@ KADORO_DECL std::string status_json(swarm_view const& swarm, local_status const&
   }
   json addresses = json::array();
   for (multiaddr const& a : local.addresses) addresses.push_back(a.to_string());
+  kad::reachability const& r = local.reachability;
+  json reachability = {{"verdict", kad::to_string(r.now)},
+                       {"observed", r.observed ? json(r.observed->to_string()) : json()},
+                       {"agreeing", r.agreeing},
+                       {"dialled_back", r.dialled_back},
+                       {"why", r.why}};
   json whole = {{"peer_id", local.peer.to_string()},
                 {"shard_id", local.shard_id ? json(*local.shard_id) : json()},
                 {"local_shard_loaded", local.shard_loaded},
@@ -178,6 +186,7 @@ KADORO_DECL std::string status_json(swarm_view const& swarm, local_status const&
                 {"mode", to_string(local.mode)},
                 {"backend", local.backend},
                 {"addresses", std::move(addresses)},
+                {"reachability", std::move(reachability)},
                 {"routing_table_size", local.table_size},
                 {"servers", local.servers},
                 {"stored_records", local.stored_records},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kadoro/coro/scope.hpp"
+#include "kadoro/kad/impl/dial_back.hpp"
 #include "kadoro/kad/impl/watched_key.hpp"
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/membership.hpp"
@@ -20,7 +21,8 @@
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_early.ipp (what is stored
 /// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
-/// impl/node_views.ipp (who else there is), impl/node_maintenance.ipp (timers).
+/// impl/node_views.ipp (who else there is), impl/node_reachability.ipp (who can call us), impl/node_maintenance.ipp
+/// (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -55,6 +57,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool closed() const noexcept { return closed_; }
   bool settled() const noexcept { return settled_; }
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
+  KADORO_DECL reachability reachability_now() const;
 
   std::size_t k() const noexcept { return options_.table.k; }
 
@@ -131,6 +134,20 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                     transport::message& answer);
   KADORO_DECL void accept_provider(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL static kadoro::bytes addresses_of(wire::peer const& entry);
+
+  // impl/node_reachability.ipp
+  KADORO_DECL void check_reachability(time_point now);
+  KADORO_DECL peer_ref next_helper();
+  KADORO_DECL static coro::task<void> dial_back_job(node_core& core, peer_ref helper);
+  KADORO_DECL void take_dial_back_done(peer_ref const& from, transport::message const& request);
+  KADORO_DECL void take_knock(peer_ref const& from, transport::message const& request);
+  KADORO_DECL void end_dial_back(time_point now);
+  KADORO_DECL void answer_dial_back(peer_ref const& from, transport::message const& request,
+                                    transport::message& answer);
+  KADORO_DECL static coro::task<void> help_job(node_core& core, peer_ref asker, io::endpoint where,
+                                               kadoro::bytes nonce);
+  KADORO_DECL void answer_knock_request(peer_ref const& from, transport::message const& request,
+                                        transport::message& answer);
 
   // impl/node_put.ipp
   class put_guard;
@@ -273,7 +290,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
   std::set<peer_id> checking_;                                  ///< peers that are being pinged
   record_header last_held_;                                     ///< what a refusal shows
-  std::string last_objection_;                                  ///< likewise, of a validator
+  dial_back dial_back_;
+  std::optional<multiaddr> dial_back_address_;  ///< what an answer shows
+  std::string last_objection_;                  ///< likewise, of a validator
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};
@@ -296,6 +315,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
+#include "kadoro/kad/impl/node_reachability.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/node_views.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"

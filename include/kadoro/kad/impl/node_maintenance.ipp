@@ -174,6 +174,7 @@ KADORO_DECL void node_core::tick() {
   probe(now);
   look_around(now);
   refresh(now);
+  check_reachability(now);
   keep_contacts(now);
   arm_tick();
 }

@@ -11,6 +11,7 @@ KADORO_DECL result<std::unique_ptr<transport::transport>> open_datagram(io::cont
                                                                         node_options const& options) {
   transport::datagram::options how;
   how.listen = options.listen;
+  how.also_listen = options.also_listen;
   how.mode = options.mode;
   how.swarm_key = options.swarm_key;
   auto opened = transport::datagram::datagram_transport::open(context, book, self, how);

@@ -10,13 +10,16 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
                                                             transport::message& answer) {
   using transport::message_type;
   if (closed_) return reply::silence;
-  bool const for_clients = request.type == message_type::ping || request.type == message_type::push;
+  bool const for_clients = request.type == message_type::ping || request.type == message_type::push ||
+                           request.type == message_type::dial_back_done;
   if (options_.mode == peer_mode::client && !for_clients) {
     answer.refusal = errc::refused_client_mode;
     return reply::send;
   }
   switch (request.type) {
-    case message_type::ping: break;
+    case message_type::ping:
+      if (!request.key.empty()) take_knock(from, request);
+      break;
     case message_type::find_node: answer_contacts(from, request, answer); break;
     case message_type::get_value:
       answer_records(from, request, answer);
@@ -41,6 +44,9 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     case message_type::watch: answer_watch(from, request, answer); break;
     case message_type::push: take_push(from, request, answer); break;
     case message_type::view: answer_view(from, request, answer); break;
+    case message_type::dial_back_please: answer_dial_back(from, request, answer); break;
+    case message_type::dial_back: answer_knock_request(from, request, answer); break;
+    case message_type::dial_back_done: take_dial_back_done(from, request); break;
     default: answer.refusal = errc::refused_unsupported;
   }
   return reply::send;

@@ -15,6 +15,7 @@ enum class drop : std::uint8_t {
   wrong_version,          ///< a protocol version that we do not speak
   wrong_mac,              ///< another swarm key, or none: a stranger; gets no answer
   rate_limited,           ///< too many first flights from that range, or at all
+  no_cookie,              ///< first flights come too fast, and this one proved no address; answered with a cookie
   replayed,               ///< a first flight that was seen before, from elsewhere or too late
   other_identity,         ///< meant for an identity that does not live here; answered with "I am X"
   wrong_identity,         ///< the peer id inside does not belong to the static key
@@ -31,6 +32,7 @@ enum class drop : std::uint8_t {
   fragments_expired,      ///< a message of which nothing more came, with all its fragments
   large_answers_full,     ///< an answer in fragments to a peer, or for all peers, too many
   large_answer_given_up,  ///< an answer in fragments that the peer does not take any more
+  too_many_paths,         ///< a session is heard from more new addresses than are challenged at once
   count_                  ///< how many reasons there are
 };
 
@@ -47,6 +49,9 @@ struct counters {
   std::uint64_t first_flights_sent = 0;
   std::uint64_t first_flights_received = 0;  ///< authentic ones
   std::uint64_t first_flights_repeated = 0;  ///< answered again from the cache
+  std::uint64_t knocks_sent = 0;             ///< first flights for others who want to know who gets through to them
+  std::uint64_t cookies_given = 0;           ///< to initiators, while first flights came too fast
+  std::uint64_t cookies_taken = 0;           ///< from responders, in whose place it is crowded
   std::uint64_t sessions_opened = 0;         ///< as initiator
   std::uint64_t sessions_accepted = 0;       ///< as responder, confirmed
   std::uint64_t requests_sent = 0;
@@ -62,6 +67,10 @@ struct counters {
   std::uint64_t answers_repeated = 0;         ///< from memory, to a large request of which fragments came again
   std::uint64_t records_passed_over = 0;      ///< too large for a peer that knows no fragments
   std::uint64_t rekeys = 0;                   ///< handshakes because a session was old
+  std::uint64_t paths_challenged = 0;         ///< challenges to new addresses of sessions
+  std::uint64_t paths_moved = 0;              ///< sessions that moved to such a one, after its answer
+  std::uint64_t paths_failed = 0;             ///< new addresses that did not answer, or whose old one did
+  std::uint64_t paths_returned = 0;           ///< sessions that went back: somebody had passed packets on
   std::uint64_t sessions_worn_out = 0;        ///< sessions that reached their hard limit
 
   void note(drop why, io::endpoint const& from) noexcept {

@@ -10,6 +10,8 @@
 #include "kadoro/crypto/noise.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/transport/datagram/codec.hpp"
+#include "kadoro/transport/datagram/contact_memory.hpp"
+#include "kadoro/transport/datagram/cookie.hpp"
 #include "kadoro/transport/datagram/counters.hpp"
 #include "kadoro/transport/datagram/first_flight_cache.hpp"
 #include "kadoro/transport/datagram/packet.hpp"
@@ -23,6 +25,7 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 /// What a datagram transport is opened with.
 struct options {
   io::endpoint listen;                           ///< port 0: any free one
+  std::optional<io::endpoint> also_listen = {};  ///< of the other family: the same end on IPv4 and on IPv6
   peer_mode mode = peer_mode::server;            ///< told to every peer in the handshake
   std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
   duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again
@@ -64,13 +67,21 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::vector<multiaddr> listen_addresses() const override;
   KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override;
   KADORO_DECL std::string counters_text() const override;
+  KADORO_DECL std::vector<observation> observations() const override;
+  KADORO_DECL std::optional<io::endpoint> session_address(peer_ref const& who) const override;
+  KADORO_DECL bool knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) override;
   KADORO_DECL coro::task<void> close() override;
 
   io::endpoint local() const noexcept { return port_->local(); }
+  /// Of the port of the other family, if there is one.
+  std::optional<io::endpoint> also_local() const {
+    return also_port_ ? std::optional<io::endpoint>(also_port_->local()) : std::nullopt;
+  }
   /// Our address as the peer that answered a handshake last saw it.
   std::optional<io::endpoint> const& observed() const noexcept { return observed_; }
   counters const& counts() const noexcept { return counts_; }
-  io::udp_counters const& port_counts() const noexcept { return port_->counters(); }
+  /// Of both ports, if there are two.
+  KADORO_DECL io::udp_counters port_counts() const noexcept;
   std::size_t sessions() const noexcept { return sessions_.size(); }
   /// Bytes in use for large messages that are not whole yet, and for those that are on their way as answers.
   std::size_t fragment_bytes() const noexcept { return request_memory_.used() + answer_memory_.used(); }
@@ -84,7 +95,15 @@ class datagram_transport final : public transport, private io::udp_port::receive
   struct large_traffic;
 
   datagram_transport(io::context& context, peer_book& book, crypto::identity const& self, options const& how,
-                     std::unique_ptr<io::udp_port> port);
+                     std::unique_ptr<io::udp_port> port, std::unique_ptr<io::udp_port> also);
+
+  // Ports.
+  KADORO_DECL io::udp_port* port_to(io::endpoint const& to) const noexcept;
+  KADORO_DECL void send(io::endpoint const& to, bytes_view data);
+  KADORO_DECL std::vector<io::endpoint> dial_targets(peer const& who) const;
+  KADORO_DECL std::string_view families() const noexcept;
+  KADORO_DECL bool is_own(io::endpoint const& where) const;
+  KADORO_DECL bool has_sent_to(io::endpoint const& where) const;
 
   // Requests of ours.
   KADORO_DECL std::optional<error> begin(pending& p);
@@ -100,7 +119,11 @@ class datagram_transport final : public transport, private io::udp_port::receive
 
   // Dials.
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
+  KADORO_DECL std::optional<crypto::noise_handshake> write_first_flight(bytes_span packet, std::uint32_t index,
+                                                                        byte_array<32> const& remote_static,
+                                                                        frame const* carried);
   KADORO_DECL void send_first_flight(dial& d);
+  KADORO_DECL void send_first_flight_to(dial const& d, io::endpoint const& to);
   KADORO_DECL void on_dial_silence(dial& d);
   KADORO_DECL void give_up(dial const& d);
   KADORO_DECL void end_dial(link& l, std::optional<error> failure);
@@ -112,6 +135,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void send_early(session& s, link& l);
   KADORO_DECL void on_answer(io::datagram const& in);
   KADORO_DECL void on_sealed(io::datagram const& in);
+  KADORO_DECL void give_cookie(io::datagram const& in);
+  KADORO_DECL void on_cookie(io::datagram const& in);
   KADORO_DECL void on_other_identity(io::datagram const& in);
   KADORO_DECL void on_request_frame(session& s, io::endpoint const& where, frame const& f, bool assembled);
   KADORO_DECL void on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f, bool exact);
@@ -145,6 +170,17 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void expire_fragments(link& l);
   KADORO_DECL io::endpoint where_of(link const& l) const;
 
+  // New addresses of sessions.
+  KADORO_DECL void note_path(session& s, io::endpoint const& where, frame_kind kind);
+  KADORO_DECL void note_home(session& s);
+  KADORO_DECL void challenge(session& s, io::endpoint const& to, std::uint8_t which, path_token const& token);
+  KADORO_DECL void on_path_challenge(session& s, io::endpoint const& where, frame const& f);
+  KADORO_DECL void on_path_response(session& s, io::endpoint const& where, bool newest, frame const& f);
+  KADORO_DECL void move_session(session& s, io::endpoint const& to);
+  KADORO_DECL void send_anew(link& l, pending& p);
+  KADORO_DECL void send_path_frame(session& s, io::endpoint const& to, frame_kind kind, std::uint8_t which,
+                                   bytes_view token);
+
   // Sessions.
   KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
                                     std::uint32_t local_index, std::uint32_t remote_index, bool confirmed);
@@ -154,6 +190,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL session* usable(link& l) const;
   KADORO_DECL void seal_and_send(session& s, frame const& f);
   KADORO_DECL void seal_packet(session& s, bytes_span packet, std::size_t plain);
+  KADORO_DECL void seal_packet_to(session& s, io::endpoint const& to, bytes_span packet, std::size_t plain);
   KADORO_DECL bool is_due(session const& s) const;
   KADORO_DECL bool is_worn_out(session const& s) const;
   KADORO_DECL void rekey(session& s);
@@ -175,6 +212,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   options options_;
   swarm_keys keys_;
   std::unique_ptr<io::udp_port> port_;
+  std::unique_ptr<io::udp_port> also_port_;  // of the other family; may be null
   handler* handler_ = nullptr;
   bool closed_ = false;
 
@@ -192,8 +230,13 @@ class datagram_transport final : public transport, private io::udp_port::receive
   first_flight_cache first_flights_;
   rate_limiter handshakes_{128, 512, 2000, 4000};
   token_bucket introductions_{20, 50};
+  load_meter load_;
+  cookie_maker cookie_maker_;
+  token_bucket cookies_{4000, 8000};
   std::map<io::endpoint, time_point> nobody_listens_;  // ICMP hints, bounded, for texts only
   std::optional<io::endpoint> observed_;
+  observed_addresses seen_as_;
+  contact_memory contacted_;
   counters counts_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
@@ -202,6 +245,10 @@ class datagram_transport final : public transport, private io::udp_port::receive
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/transport/datagram/impl/cookies.ipp"
 #include "kadoro/transport/datagram/impl/datagram_transport.ipp"
 #include "kadoro/transport/datagram/impl/fragments.ipp"
+#include "kadoro/transport/datagram/impl/knock.ipp"
+#include "kadoro/transport/datagram/impl/paths.ipp"
+#include "kadoro/transport/datagram/impl/ports.ipp"
 #endif

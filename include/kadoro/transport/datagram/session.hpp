@@ -1,8 +1,11 @@
 #pragma once
 
+#include <memory>
+
 #include "kadoro/base/time.hpp"
 #include "kadoro/crypto/aead.hpp"
 #include "kadoro/io/endpoint.hpp"
+#include "kadoro/transport/datagram/path.hpp"
 #include "kadoro/transport/datagram/replay_window.hpp"
 #include "kadoro/transport/peer.hpp"
 
@@ -40,7 +43,8 @@ struct session {
   std::uint32_t remote_features = 0;           ///< likewise
   time_point created{};
   time_point last_received{};
-  time_point next_rekey{};  ///< not before that is another handshake tried
+  std::unique_ptr<path_book> paths;  ///< once it was heard from another address
+  time_point next_rekey{};           ///< not before that is another handshake tried
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

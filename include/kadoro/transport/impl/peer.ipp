@@ -35,6 +35,10 @@ KADORO_DECL void peer::set_silent(io::endpoint const& where) {
   std::rotate(at, at + 1, addresses_.end());
 }
 
+KADORO_DECL void peer::forget_address(io::endpoint const& where) {
+  std::erase_if(addresses_, [&where](address const& a) { return a.where.udp_endpoint() == where; });
+}
+
 KADORO_DECL void peer_ref::release() noexcept {
   if (peer_ == nullptr || --peer_->references_ > 0) return;
   if (peer_->book_ != nullptr) peer_->book_->peers_.erase(peer_->id_);

@@ -11,6 +11,7 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::wrong_version: return "wrong protocol version";
     case drop::wrong_mac: return "wrong swarm key";
     case drop::rate_limited: return "rate limited";
+    case drop::no_cookie: return "no cookie";
     case drop::replayed: return "replayed";
     case drop::other_identity: return "meant for another identity";
     case drop::wrong_identity: return "peer id does not match its key";
@@ -27,6 +28,7 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::fragments_expired: return "fragments expired";
     case drop::large_answers_full: return "too many large answers";
     case drop::large_answer_given_up: return "large answer given up";
+    case drop::too_many_paths: return "too many new addresses of a session";
     case drop::count_: break;
   }
   return "unknown reason";

@@ -18,26 +18,40 @@ KADORO_DECL result<std::unique_ptr<datagram_transport>> datagram_transport::open
                                                                                  options const& how) {
   auto port = context.open_udp(how.listen);
   if (!port) return fail(port.error());
-  return std::unique_ptr<datagram_transport>(new datagram_transport(context, book, self, how, std::move(*port)));
+  std::unique_ptr<io::udp_port> also;
+  if (how.also_listen) {
+    if (how.also_listen->is_v6() == how.listen.is_v6())
+      return fail(errc::invalid_argument, "to listen at " + how.listen.to_string() + " and at " +
+                                              how.also_listen->to_string() + ": one must be IPv4, the other IPv6");
+    auto second = context.open_udp(*how.also_listen);
+    if (!second) return fail(second.error());
+    also = std::move(*second);
+  }
+  return std::unique_ptr<datagram_transport>(
+      new datagram_transport(context, book, self, how, std::move(*port), std::move(also)));
 }
 
 inline datagram_transport::datagram_transport(io::context& context, peer_book& book, crypto::identity const& self,
-                                              options const& how, std::unique_ptr<io::udp_port> port)
+                                              options const& how, std::unique_ptr<io::udp_port> port,
+                                              std::unique_ptr<io::udp_port> also)
     : context_(context),
       book_(book),
       self_(self),
       id_(peer_id::of_ed25519(self.public_key())),
       options_(how),
       keys_(how.swarm_key),
-      port_(std::move(port)) {
+      port_(std::move(port)),
+      also_port_(std::move(also)) {
   next_request_ = static_cast<std::uint32_t>(context_.random().next()) | 1u;
   drained_.set();
   port_->set_receiver(this);
+  if (also_port_) also_port_->set_receiver(this);
 }
 
 KADORO_DECL datagram_transport::~datagram_transport() {
   assert(requests_.empty() && "close() the transport before it is destroyed");
-  if (port_) port_->set_receiver(nullptr);
+  port_->set_receiver(nullptr);
+  if (also_port_) also_port_->set_receiver(nullptr);
 }
 
 KADORO_DECL result<std::size_t> datagram_transport::check_record_fits(bytes_view key, wire::record const& what) const {
@@ -56,6 +70,14 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
             " fragments_sent=" + std::to_string(counts_.fragments_sent) +
             " fragments_repeated=" + std::to_string(counts_.fragments_repeated);
   if (counts_.rekeys > 0) text += " rekeys=" + std::to_string(counts_.rekeys);
+  if (counts_.cookies_given + counts_.cookies_taken > 0)
+    text += " cookies_given=" + std::to_string(counts_.cookies_given) +
+            " cookies_taken=" + std::to_string(counts_.cookies_taken);
+  if (counts_.paths_challenged > 0)
+    text += " paths_challenged=" + std::to_string(counts_.paths_challenged) +
+            " paths_moved=" + std::to_string(counts_.paths_moved) +
+            " paths_failed=" + std::to_string(counts_.paths_failed) +
+            " paths_returned=" + std::to_string(counts_.paths_returned);
   if (counts_.records_passed_over > 0) text += " records_passed_over=" + std::to_string(counts_.records_passed_over);
   for (std::size_t i = 0; i < counts_.dropped.size(); ++i) {
     if (counts_.dropped[i].count == 0) continue;
@@ -88,24 +110,6 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
   static_cast<void>(turn);
   while (!sessions_.empty()) close_session(*sessions_.begin()->second);  // their keys too
   for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
-}
-
-KADORO_DECL std::vector<multiaddr> datagram_transport::listen_addresses() const {
-  io::endpoint const bound = port_->local();
-  if (!bound.is_unspecified()) return {multiaddr::datagram(bound, id_)};
-  std::vector<io::endpoint> places = context_.local_addresses();
-  std::erase_if(places, [&bound](io::endpoint const& a) { return a.is_v6() != bound.is_v6(); });
-  std::stable_partition(places.begin(), places.end(), [](io::endpoint const& a) { return !a.is_loopback(); });
-  if (observed_ && !observed_->is_loopback())  // behind a NAT, no interface has it; but it is only somebody's word
-    places.insert(std::find_if(places.begin(), places.end(), [](io::endpoint const& a) { return a.is_loopback(); }),
-                  *observed_);
-  std::vector<multiaddr> out;
-  for (io::endpoint& where : places) {
-    if (where.port() == 0) where.set_port(bound.port());
-    multiaddr whole = multiaddr::datagram(where, id_);
-    if (std::find(out.begin(), out.end(), whole) == out.end()) out.push_back(std::move(whole));
-  }
-  return out;
 }
 
 // ---- requests of ours -----------------------------------------------------------------------------------------------
@@ -259,57 +263,33 @@ KADORO_DECL error datagram_transport::no_answer(peer const& to, std::size_t tran
 
 /// Nothing on success. The first flight carries `carried` if that is a read.
 KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending* carried) {
-  std::vector<io::endpoint> targets;
-  for (peer::address const& a : l.who->addresses()) {
-    auto const where = a.where.udp_endpoint();
-    if (where && a.where.is_datagram() && where->is_v6() == port_->local().is_v6() && where->port() != 0 &&
-        targets.size() < max_dialled_addresses)
-      targets.push_back(*where);
-  }
+  std::vector<io::endpoint> targets = dial_targets(*l.who);
   if (targets.empty())
     return error(errc::unreachable, l.who->id().to_string() + ": no address known that a UDP socket of " +
-                                        (port_->local().is_v6() ? "IPv6" : "IPv4") + " can dial");
+                                        std::string(families()) + " can dial");
   auto const key = l.who->id().ed25519_key();
   if (!key) return error(errc::unreachable, l.who->id().to_string() + ": not an Ed25519 peer id");
   auto const remote_static = crypto::x25519_of(*key);
   if (!remote_static) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
 
   std::uint32_t const index = fresh_index();
-  bytes packet(first_flight_bytes);
-  packet[0] = static_cast<std::uint8_t>(packet_type::first_flight);
-  packet[1] = protocol_version;
-  store_be(packet.data() + 4, index);
-
-  byte_array<first_flight_payload_bytes> payload{};
-  store_be(payload.data(), options_.features);
-  payload[4] = static_cast<std::uint8_t>(options_.mode);
-  std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
-  std::size_t const room = payload.size() - first_flight_prefix_bytes;
   // One whose answer has begun to come over a session stays there: what fits into a handshake would cut it short.
   bool const rides = carried != nullptr && carried->read_only && carried->progress == carried->begun &&
-                     frame_header_bytes + carried->encoded.size() <= room;
+                     carried->encoded.size() <= max_first_flight_message_bytes;
+  frame f;
   if (rides) {
-    frame f;
     f.kind = frame_kind::request;
     f.id = carried->id;
     f.transmission = carried->transmissions;
     f.message = carried->encoded;
-    std::size_t const size = write_frame(f, bytes_span(payload).subspan(first_flight_prefix_bytes));
-    store_be(payload.data() + first_flight_prefix_bytes - 2, static_cast<std::uint16_t>(size));
     carried->sent_at[carried->transmissions % carried->sent_at.size()] = context_.now();
     ++carried->transmissions;
   }
+  bytes packet(first_flight_bytes);
+  auto const handshake = write_first_flight(packet, index, *remote_static, rides ? &f : nullptr);
+  if (!handshake) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
 
-  auto const prologue = prologue_of(packet);
-  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
-                                    true, prologue, self_.x25519(), &*remote_static, keys_.psk(), context_.random());
-  auto const written =
-      handshake.write(payload, bytes_span(packet).subspan(first_flight_header_bytes,
-                                                          first_flight_bytes - first_flight_header_bytes - mac_bytes));
-  if (!written) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
-  keys_.stamp(packet);
-
-  l.dialling = std::make_unique<dial>(*this, l, handshake);
+  l.dialling = std::make_unique<dial>(*this, l, *handshake);
   dial& d = *l.dialling;
   d.index = index;
   d.packet = std::move(packet);
@@ -317,13 +297,37 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   d.carried_request = rides ? carried->id : 0;
   d.begun = context_.now();
   d.timeout = l.who->rtt.timeout();
+  for (io::endpoint const& to : d.targets) contacted_.note(to, context_.now());
   dials_.emplace(index, &d);
   send_first_flight(d);
   return {};
 }
 
+/// Writes a first flight, with a request inside or without. Nothing if that key is no valid point.
+KADORO_DECL std::optional<crypto::noise_handshake> datagram_transport::write_first_flight(
+    bytes_span packet, std::uint32_t index, byte_array<32> const& remote_static, frame const* carried) {
+  packet[0] = static_cast<std::uint8_t>(packet_type::first_flight);
+  packet[1] = protocol_version;
+  store_be(packet.data() + 4, index);
+  byte_array<first_flight_payload_bytes> payload{};
+  store_be(payload.data(), options_.features);
+  payload[4] = static_cast<std::uint8_t>(options_.mode);
+  std::copy(self_.public_key().begin(), self_.public_key().end(), payload.begin() + 5);
+  if (carried != nullptr) {
+    std::size_t const size = write_frame(*carried, bytes_span(payload).subspan(first_flight_prefix_bytes));
+    store_be(payload.data() + first_flight_prefix_bytes - 2, static_cast<std::uint16_t>(size));
+  }
+  auto const prologue = prologue_of(packet);
+  crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
+                                    true, prologue, self_.x25519(), &remote_static, keys_.psk(), context_.random());
+  auto const written = handshake.write(payload, packet.subspan(first_flight_header_bytes, first_flight_noise_bytes));
+  if (!written) return std::nullopt;
+  keys_.stamp(packet.first(first_flight_bytes - mac_bytes));
+  return handshake;
+}
+
 KADORO_DECL void datagram_transport::send_first_flight(dial& d) {
-  for (io::endpoint const& to : d.targets) port_->send(to, d.packet);
+  for (io::endpoint const& to : d.targets) send_first_flight_to(d, to);
   ++d.transmissions;
   ++counts_.first_flights_sent;
   context_.arm(d, next_look(d.begun, d.timeout));
@@ -391,6 +395,7 @@ KADORO_DECL void datagram_transport::on_datagrams(std::span<io::datagram> batch)
       case packet_type::answer: on_answer(in); break;
       case packet_type::sealed: on_sealed(in); break;
       case packet_type::other_identity: on_other_identity(in); break;
+      case packet_type::cookie: on_cookie(in); break;
       default: counts_.note(drop::unknown_type, in.from);
     }
   }
@@ -403,21 +408,22 @@ KADORO_DECL void datagram_transport::on_unreachable(io::endpoint const& to) {
   nobody_listens_[to] = context_.now();
 }
 
-/// mac1, replay cache, rate limit, decryption, identity: the cheap checks come first, and until the session is
-/// confirmed nothing is remembered of the peer.
+/// mac1, replay cache, cookie if loaded, rate limit, decryption, identity: the cheap checks come first, and until the
+/// session is confirmed nothing is remembered of the peer.
 KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   time_point const now = context_.now();
   if (in.data.size() != first_flight_bytes) return counts_.note(drop::wrong_size, in.from);
   if (in.data[1] != protocol_version) return counts_.note(drop::wrong_version, in.from);
-  if (!keys_.stamped(in.data)) return counts_.note(drop::wrong_mac, in.from);
+  if (!keys_.stamped(in.data.first(first_flight_bytes - mac_bytes))) return counts_.note(drop::wrong_mac, in.from);
   bytes_view const ephemeral = in.data.subspan(first_flight_header_bytes, key_bytes);
   if (auto const* known = first_flights_.find(ephemeral)) {
     if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
       return counts_.note(drop::replayed, in.from);
     ++counts_.first_flights_repeated;
-    port_->send(in.from, known->answer);
+    send(in.from, known->answer);
     return;
   }
+  if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
   if (!make_room_for_session(session::idle_before_eviction)) return counts_.note(drop::sessions_full, in.from);
 
@@ -425,8 +431,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
                                     false, prologue, self_.x25519(), nullptr, keys_.psk(), context_.random());
   byte_array<first_flight_payload_bytes> payload{};
-  auto const read = handshake.read(
-      in.data.subspan(first_flight_header_bytes, first_flight_bytes - first_flight_header_bytes - mac_bytes), payload);
+  auto const read = handshake.read(in.data.subspan(first_flight_header_bytes, first_flight_noise_bytes), payload);
   if (!read) return say_who_we_are(in);
 
   byte_array<32> claimed{};
@@ -444,9 +449,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   store_be(reply.data(), index);
   store_be(reply.data() + 4, options_.features);
   reply[8] = static_cast<std::uint8_t>(options_.mode);
-  reply[9] = in.from.is_v6() ? 6 : 4;
-  std::copy(in.from.address().begin(), in.from.address().end(), reply.begin() + 10);
-  store_be(reply.data() + 26, in.from.port());
+  store_endpoint(bytes_span(reply).subspan(9), in.from);
   std::size_t answered = 0;
   if (frame_size > 0) {
     auto const f = read_frame(bytes_view(payload).subspan(first_flight_prefix_bytes, frame_size));
@@ -472,7 +475,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   if (!written) return counts_.note(drop::wrong_identity, in.from);
   bytes_span const whole = bytes_span(packet).first(answer_header_bytes + *written + mac_bytes);
   keys_.stamp(whole);
-  port_->send(in.from, whole);
+  send(in.from, whole);
   first_flights_.remember(ephemeral, in.from, whole, now);
 
   link& l = link_of(who);
@@ -510,7 +513,7 @@ KADORO_DECL void datagram_transport::say_who_we_are(io::datagram const& in) {
   std::copy_n(in.data.begin() + 4, 4 + key_bytes, packet.begin() + 4);  // its index and its ephemeral key
   std::copy(self_.public_key().begin(), self_.public_key().end(), packet.begin() + 8 + key_bytes);
   keys_.stamp(packet);
-  port_->send(in.from, packet);
+  send(in.from, packet);
 }
 
 KADORO_DECL void datagram_transport::on_other_identity(io::datagram const& in) {
@@ -559,11 +562,8 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
 
   link& l = d.towards;
   if (d.transmissions == 1) l.who->rtt.sample(context_.now() - d.begun);
-  byte_array<16> address{};
-  std::copy_n(payload.begin() + 10, address.size(), address.begin());
-  std::uint16_t const port = load_be<std::uint16_t>(payload.data() + 26);
-  observed_ = payload[9] == 6 ? io::endpoint::v6(address, port)
-                              : io::endpoint::v4({address[0], address[1], address[2], address[3]}, port);
+  observed_ = load_endpoint(bytes_view(payload).subspan(9));
+  seen_as_.note(*observed_, in.from, context_.now());
 
   make_room_for_session(duration::zero());
   session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
@@ -601,6 +601,7 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   bytes_span const plain = sealed.first(sealed.size() - tag_bytes);
   if (!crypto::open(s.receive_key, counter, in.data.first(sealed_header_bytes), sealed, plain))
     return counts_.note(drop::not_authentic, in.from);
+  bool const newest = counter >= s.window.next();
   s.window.mark(counter);
   s.last_received = now;
   bool const was_lost = s.peer->unanswered > 0;
@@ -610,12 +611,16 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
   auto const f = read_frame(plain);
   if (!f) return counts_.note(drop::malformed, in.from);
   peer_ref const from = s.peer;
+  if (newest && (in.from != s.remote || s.paths)) note_path(s, in.from, f->kind);
+  if (closed_) return;
   switch (f->kind) {
     case frame_kind::confirm: return;
     case frame_kind::answer: return on_answer_frame(from, in.from, *f, true);
     case frame_kind::request: return on_request_frame(s, in.from, *f, false);
     case frame_kind::fragment: return on_fragment(s, in.from, *f);
     case frame_kind::fragments_arrived: return on_fragments_arrived(s, in.from, *f);
+    case frame_kind::path_challenge: return on_path_challenge(s, in.from, *f);
+    case frame_kind::path_response: return on_path_response(s, in.from, newest, *f);
     case frame_kind::goodbye: {
       link& l = link_of(from);
       error const why(errc::closed, from->id().to_string() + " left");
@@ -681,7 +686,7 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto const request = may_write ? decode_request(f.message, book_, id_) : decode_request(f.message);
+  auto request = may_write ? decode_request(f.message, book_, id_) : decode_request(f.message);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};
@@ -691,6 +696,8 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
     return {};
   }
   if (handler_ == nullptr) return {};
+  if (!may_write && request->type == message_type::ping && !request->key.empty())
+    request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
   message answer;
   answer.type = request->type;
@@ -796,6 +803,7 @@ KADORO_DECL void datagram_transport::send_again(session& s, link& l) {
 KADORO_DECL void datagram_transport::close_session(session& s) {
   link& l = link_of(s.peer);
   std::erase(l.sessions, &s);
+  contacted_.note(s.remote, context_.now());
   if (!s.confirmed) --unconfirmed_;
   sodium_memzero(s.send_key.data(), s.send_key.size());
   sodium_memzero(s.receive_key.data(), s.receive_key.size());
@@ -820,13 +828,18 @@ KADORO_DECL void datagram_transport::seal_and_send(session& s, frame const& f) {
 /// Writes the header, seals the frame of `plain` bytes that stands behind it, and sends. Only on confirmed sessions,
 /// but for what `send_early` allows: an address that is not validated gets the answer to its first flight, and no more.
 KADORO_DECL void datagram_transport::seal_packet(session& s, bytes_span packet, std::size_t plain) {
+  seal_packet_to(s, s.remote, packet, plain);
+}
+
+KADORO_DECL void datagram_transport::seal_packet_to(session& s, io::endpoint const& to, bytes_span packet,
+                                                    std::size_t plain) {
   if (is_worn_out(s)) return counts_.note(drop::session_worn_out, s.remote);
   store_be(packet.data(), static_cast<std::uint32_t>(packet_type::sealed) << 24);
   store_be(packet.data() + 4, s.remote_index);
   store_be(packet.data() + 8, s.next_counter);
   bytes_span const body = packet.subspan(sealed_header_bytes, plain + tag_bytes);
   crypto::seal(s.send_key, s.next_counter++, bytes_view(packet).first(sealed_header_bytes), body.first(plain), body);
-  port_->send(s.remote, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
+  send(to, bytes_view(packet).first(sealed_header_bytes + plain + tag_bytes));
   if (is_due(s)) rekey(s);
 }
 
@@ -877,6 +890,7 @@ KADORO_DECL void datagram_transport::clean_up() {
   first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     session& s = *(at++)->second;
+    if (s.paths) counts_.paths_failed += s.paths->expire(now);
     bool const worn_out = is_worn_out(s);
     bool const replaced = s.confirmed && is_due(s) && usable(link_of(s.peer)) != &s;  // by another one, or nobody sends
     duration const life = !s.confirmed || replaced ? session::unconfirmed_life : session::idle_life;

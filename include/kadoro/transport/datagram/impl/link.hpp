@@ -80,6 +80,7 @@ struct datagram_transport::dial : coro::timer_node {
   std::uint32_t index = 0;
   bytes packet;
   std::vector<io::endpoint> targets;
+  std::map<io::endpoint, cookie> cookies;  // of targets that are loaded
   std::uint32_t carried_request = 0;  // 0: none
   bool rekeys = false;                // for a session that still serves: nobody need wait for it
   std::size_t transmissions = 0;

@@ -8,6 +8,21 @@
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
+KADORO_DECL void store_endpoint(bytes_span out, io::endpoint const& where) noexcept {
+  out[0] = where.is_v6() ? 6 : 4;
+  std::fill(out.begin() + 1, out.begin() + 17, std::uint8_t{0});
+  std::copy(where.address().begin(), where.address().end(), out.begin() + 1);
+  store_be(out.data() + 17, where.port());
+}
+
+KADORO_DECL io::endpoint load_endpoint(bytes_view data) noexcept {
+  byte_array<16> address{};
+  std::copy_n(data.begin() + 1, address.size(), address.begin());
+  std::uint16_t const port = load_be<std::uint16_t>(data.data() + 17);
+  if (data[0] == 6) return io::endpoint::v6(address, port);
+  return io::endpoint::v4({address[0], address[1], address[2], address[3]}, port);
+}
+
 KADORO_DECL std::size_t write_frame(frame const& f, bytes_span out) noexcept {
   out[0] = static_cast<std::uint8_t>(f.kind);
   store_be(out.data() + 1, f.id);
@@ -17,7 +32,7 @@ KADORO_DECL std::size_t write_frame(frame const& f, bytes_span out) noexcept {
 }
 
 KADORO_DECL std::optional<frame> read_frame(bytes_view data) noexcept {
-  if (data.size() < frame_header_bytes || data[0] > static_cast<std::uint8_t>(frame_kind::fragments_arrived)) return {};
+  if (data.size() < frame_header_bytes || data[0] > static_cast<std::uint8_t>(frame_kind::path_response)) return {};
   frame f;
   f.kind = static_cast<frame_kind>(data[0]);
   f.id = load_be<std::uint32_t>(data.data() + 1);
@@ -32,6 +47,7 @@ KADORO_DECL swarm_keys::swarm_keys(std::optional<byte_array<32>> const& swarm_ke
   bytes_view const secret = swarm_key ? bytes_view(*swarm_key) : bytes_view(open_swarm);
   psk_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram psk"));
   mac_key_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram mac1"));
+  cookie_key_ = crypto::hmac_sha256(secret, as_bytes("kadoro datagram cookie"));
 }
 
 KADORO_DECL byte_array<mac_bytes> swarm_keys::mac(bytes_view data) const noexcept {
