@@ -123,7 +123,7 @@ class node {
   KADORO_DECL validator_counters const& validator_counts() const noexcept;
   /// Whether what this node holds survives a crash, and what that takes.
   KADORO_DECL persistence_status persistence() const;
-  /// What the transport has counted, one `name=value` a word.
+  /// What the transport has counted, and what the limits of this node have refused, one `name=value` a word.
   KADORO_DECL std::string counters_text() const;
 
   /// `who` must be removed before it goes.

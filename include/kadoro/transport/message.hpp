@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "kadoro/base/error.hpp"
@@ -39,8 +40,16 @@ struct message {
   std::vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   wire::durability durability = wire::durability::not_said;
+  std::uint32_t retry_after_ms = 0;  ///< with `refused_rate`: when the same may be asked again; 0: not said
   std::shared_ptr<bytes const> storage;
 };
+
+/// Why a peer refused, in words; for an answer that is a refusal.
+inline std::string why_refused(message const& answer) {
+  std::string text = make_error_code(*answer.refusal).message();
+  if (answer.retry_after_ms > 0) text += "; may be asked again in " + std::to_string(answer.retry_after_ms) + " ms";
+  return text;
+}
 
 /// The position of a publisher in a list of records, never 0: pages are read in this order, so that a publisher that
 /// comes or goes between two pages hides no other one. 63 bits of its key: nobody finds a key that shares a victim's.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -11,6 +13,7 @@
 #include "kadoro/multiformats/multiaddr.hpp"
 #include "kadoro/multiformats/peer_id.hpp"
 #include "kadoro/transport/rtt_estimator.hpp"
+#include "kadoro/transport/work.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {
 
@@ -50,6 +53,16 @@ class peer {
   /// Dialling that address brought no answer: it goes to the end, so that others have their turn.
   KADORO_DECL void set_silent(io::endpoint const& where);
 
+  /// It has asked for a pause with requests of that kind, which is kept for a minute at most.
+  void pause(work kind, time_point now, duration length) noexcept {
+    static constexpr duration longest = std::chrono::minutes(1);
+    paused_until_[static_cast<std::size_t>(kind)] = now + std::min(length, longest);
+  }
+  /// How long that still lasts; zero: nothing is known against asking.
+  duration pause_left(work kind, time_point now) const noexcept {
+    return std::max(paused_until_[static_cast<std::size_t>(kind)] - now, duration::zero());
+  }
+
   rtt_estimator rtt;                    ///< of the exchanges with this peer
   peer_mode mode = peer_mode::unknown;  ///< as its last handshake said
   std::uint32_t features = 0;           ///< likewise
@@ -57,6 +70,7 @@ class peer {
   time_point slow_since{};              ///< when it last kept somebody waiting too long
   time_point lost_at{};                 ///< when a whole schedule had gone unanswered last
   std::uint32_t unanswered = 0;         ///< requests in a row that got no answer
+  std::uint32_t under_way = 0;          ///< requests to it
 
  private:
   friend class peer_book;
@@ -67,6 +81,7 @@ class peer {
   peer_id id_;
   crypto::digest hash_;
   std::vector<address> addresses_;
+  std::array<time_point, work_kinds> paused_until_{};
   std::uint32_t references_ = 0;
   peer_book* book_ = nullptr;
 };

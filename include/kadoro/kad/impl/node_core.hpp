@@ -12,6 +12,7 @@
 #include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/persistence.hpp"
+#include "kadoro/kad/request_gate.hpp"
 #include "kadoro/kad/sequencer.hpp"
 #include "kadoro/kad/validator.hpp"
 #include "kadoro/kad/watcher_table.hpp"
@@ -19,7 +20,8 @@
 /// @file
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_watch.ipp (what changes),
-/// impl/node_providers.ipp (who has which content), impl/node_maintenance.ipp (timers).
+/// impl/node_providers.ipp (who has which content), impl/node_limits.ipp (what is too much), impl/node_region.ipp (who
+/// crowds around a key), impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -55,6 +57,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool settled() const noexcept { return settled_; }
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
 
+  /// What the limits of this node have refused, one `name=value` a word.
+  KADORO_DECL std::string refusals_text() const;
+
   std::size_t k() const noexcept { return options_.table.k; }
 
   io::context& context_;
@@ -67,6 +72,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   verified_cache verified_;
   record_store store_;
   watcher_table watchers_;
+  request_gate gate_;
   membership members_;
   validator_set validators_;
   std::unique_ptr<persistence> kept_;  ///< null: nothing is kept
@@ -120,6 +126,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);
   KADORO_DECL record_store::put_result accept_unsigned(peer_ref const& from, transport::message const& request);
   KADORO_DECL bool acceptable(record const& what);
+
+  // impl/node_limits.ipp
+  KADORO_DECL void place_again(record const& what, duration after);
+  KADORO_DECL bool turned_away(peer_ref const& from, transport::message const& request, transport::message& answer);
+
+  // impl/node_region.ipp
+  KADORO_DECL double estimated_servers() const;
+  KADORO_DECL std::size_t region_width(lookup const& seek) const;
+  KADORO_DECL static coro::task<void> seek_region(node_core& core, lookup& seek, lookup::visitor& sees);
 
   // impl/node_providers.ipp
   KADORO_DECL kadoro::bytes own_addresses() const;
@@ -248,6 +263,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
       unconfirmed_;                                             ///< put without a lookup, with the view at that time
   std::vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
   std::unique_ptr<news_batch> last_news_;                       ///< what an answer shows
+  std::uint64_t crowded_ = 0;                                   ///< lookups of keys that others crowd around
   std::size_t renewals_ = 0;                                    ///< jobs under way
   std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
   std::set<peer_id> checking_;                                  ///< peers that are being pinged
@@ -271,9 +287,11 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
+#include "kadoro/kad/impl/node_limits.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
+#include "kadoro/kad/impl/node_region.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"
 #endif

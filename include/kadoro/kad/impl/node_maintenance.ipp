@@ -383,6 +383,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   } else {
     seek.start_from(core.k(), core.seeds_);
     co_await seek_all(core, seek, nothing);
+    co_await seek_region(core, seek, nothing);
     set = core.replica_set(seek);
   }
 

@@ -15,6 +15,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     answer.refusal = errc::refused_client_mode;
     return reply::send;
   }
+  if (turned_away(from, request, answer)) return reply::send;
   switch (request.type) {
     case message_type::ping: break;
     case message_type::find_node: answer_contacts(from, request, answer); break;

@@ -39,7 +39,8 @@ struct session {
   std::uint32_t remote_features = 0;           ///< likewise
   time_point created{};
   time_point last_received{};
-  time_point next_rekey{};  ///< not before that is another handshake tried
+  std::optional<std::uint64_t> range;  ///< that it counts against, from when it was opened
+  time_point next_rekey{};             ///< not before that is another handshake tried
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
