@@ -44,6 +44,6 @@ TEST_CASE("attack: a node that joins by one seed of the attacker's and two hones
   auto const on = run_attack(how, 2);
   CHECK(on.gets == 20);
   CHECK(on.gets_captured == 0);
-  CHECK(on.contacts >= 20);
-  CHECK(10 * on.honest_contacts > 7 * on.contacts);
+  CHECK(on.honest_contacts >= 20);
+  CHECK(2 * on.honest_contacts >= on.contacts);
 }
