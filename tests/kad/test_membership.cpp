@@ -58,14 +58,14 @@ TEST_CASE_FIXTURE(fixture, "membership: a client and a crowd have no view") {
 
   membership server(peer()->id(), true);
   std::vector<peer_ref> crowd;
-  for (std::size_t i = 0; i < membership::max_members; ++i) crowd.push_back(peer());
+  for (std::size_t i = 0; i < server.max_size(); ++i) crowd.push_back(peer());
   for (peer_ref const& p : crowd) CHECK(server.add(p));
   CHECK(server.view() != 0);
   CHECK_FALSE(server.add(peer()));
   CHECK(server.view() == 0);
   for (peer_ref const& p : crowd) server.heard(p->id(), 0);
   CHECK_FALSE(server.complete());
-  while (server.size() >= membership::max_members / 2) server.remove(crowd[server.size() - 1]->id());
+  while (server.size() >= server.max_size() / 2) server.remove(crowd[server.size() - 1]->id());
   CHECK(server.view() != 0);
 }
 

@@ -50,6 +50,9 @@ expect 2 0 1 campaign --seeds 3..1
 expect 2 0 1 campaign --seeds 1..3 --jobs 0
 expect 2 0 1 campaign --seeds 1..3 --time-limit never
 expect 2 0 1 campaign --seed-file "$folder/none"
+expect 2 0 1 attack --aim nobody
+expect 2 0 1 attack --defence perhaps
+expect 2 0 1 attack --seeds 3..1
 expect 2 0 1 predict
 expect 2 0 1 predict --events "$folder/none"
 says "no such folder" err

@@ -1,12 +1,29 @@
 #include "flood.hpp"
 
 #include <algorithm>
+#include <optional>
+
+#include "kadoro/transport/datagram/datagram_transport.hpp"
 
 namespace kadoro_sim {
 
 using namespace kadoro;
 using namespace std::chrono_literals;
 namespace datagram = transport::datagram;
+
+namespace {
+
+constexpr duration judged_after = 1s;
+
+/// Nothing where the transport is another one.
+std::optional<std::uint64_t> decrypted_in_vain(member& of) {
+  if (!of.running()) return std::nullopt;
+  auto const* const own = dynamic_cast<datagram::datagram_transport*>(&of.transport()->inner());
+  if (own == nullptr) return std::nullopt;
+  return own->counts().of(datagram::drop::other_identity);
+}
+
+}  // namespace
 
 void flood::next() {
   when_.after(1s + around(6s, random_), [this] {
@@ -17,7 +34,7 @@ void flood::next() {
 
 void flood::burst() {
   auto const& members = run_.members();
-  member const& to = *members[static_cast<std::size_t>(random_.below(members.size()))];
+  member& to = *members[static_cast<std::size_t>(random_.below(members.size()))];
   if (!to.running() || to.how().nat != nullptr) return;
   std::size_t const count = 100 + static_cast<std::size_t>(random_.below(901));
   std::uint64_t const kind = random_.below(3);
@@ -27,11 +44,25 @@ void flood::burst() {
     bytes const what = kind == 0 ? junk() : kind == 1 ? damaged() : stamped();
     run_.world().inject(address_in(realm::flooder, 1, port), to.how().address, what);
   }
+  auto const before = decrypted_in_vain(to);
+  if (before) when_.after(judged_after, [this, &to, life = to.life(), n = *before] { judge(to, life, n); });
   if (kind != 2 || !run_.made_of().secret || run_.made_of().transport != transport_kind::datagram) return;
   // In the crowd somebody without the key, who hopes that a loaded member looks less closely.
   bytes out = stamped();
   out[datagram::first_flight_bytes - datagram::mac_bytes - 1] ^= 1;
   run_.world().inject(address_in(realm::strangers, 1, 4001), to.how().address, out);
+}
+
+/// Of what one range sends, only so much is worth a decryption, which is what a flood costs.
+void flood::judge(member& of, std::uint64_t life, std::uint64_t before) {
+  auto const now = decrypted_in_vain(of);
+  if (!of.running() || of.life() != life || !now) return;
+  static constexpr std::uint64_t allowed = 512 + 130 * (judged_after / 1s);  // a clock may run fast
+  static constexpr std::uint64_t others = 32;  // first flights to whoever lived there before
+  run_.judge().expect(*now - before <= allowed + others, check::within_bounds, [&] {
+    return of.id().short_string() + " has tried to decrypt " + std::to_string(*now - before) +
+           " first flights of a flood within " + std::to_string(judged_after / 1s) + " s";
+  });
 }
 
 /// Random bytes, as a rule with a first byte that means something.

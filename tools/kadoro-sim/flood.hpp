@@ -20,6 +20,7 @@ class flood final {
 
   void next();
   void burst();
+  void judge(member& of, std::uint64_t life, std::uint64_t before);
   kadoro::bytes junk();
   kadoro::bytes damaged();
   kadoro::bytes stamped();

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "attack.hpp"
 #include "campaign.hpp"
 #include "choices.hpp"
 #include "measure.hpp"
@@ -227,6 +228,50 @@ int run_predict(predict_choices const& c) {
   return made->good ? exit_good : exit_broken;
 }
 
+// ---- attacks --------------------------------------------------------------------------------------------------------
+
+struct attack_choices {
+  attack_settings how;
+  std::string aim = "capture";
+  std::string defence = "on";
+  std::string seeds = "1..3";
+};
+
+void add_attack(CLI::App& to, attack_choices& c) {
+  to.add_option("--aim", c.aim, "capture a key, or eclipse a node that joins")
+      ->check(CLI::IsMember({"capture", "eclipse"}))
+      ->capture_default_str();
+  to.add_option("--nodes", c.how.nodes, "honest ones")->check(CLI::Range(30, 5000))->capture_default_str();
+  to.add_option("--sybils", c.how.sybils, "identities of the attacker")
+      ->check(CLI::Range(1, 5000))
+      ->capture_default_str();
+  to.add_option("--ranges", c.how.ranges, "address ranges of the sybils; 0: one each")
+      ->check(CLI::Range(0, 255))
+      ->capture_default_str();
+  to.add_option("--replicas", c.how.replicas, "of a record")->check(CLI::Range(1, 20))->capture_default_str();
+  to.add_option("--defence", c.defence, "on, off, ranges (limits of address ranges only) or region (that only)")
+      ->check(CLI::IsMember({"on", "off", "ranges", "region"}))
+      ->capture_default_str();
+  to.add_option("--seeds", c.seeds, "A..B, both included")->capture_default_str();
+}
+
+int run_attacks(attack_choices const& c) {
+  auto const seeds = parse_seeds(c.seeds);
+  if (!seeds) return complain(exit_usage, seeds.error().message());
+  attack_settings how = c.how;
+  how.what = c.aim == "eclipse" ? attack_settings::aim::eclipse : attack_settings::aim::capture;
+  how.limit_ranges = c.defence == "on" || c.defence == "ranges";
+  how.use_region = c.defence == "on" || c.defence == "region";
+  attack_outcome sum;
+  for (std::uint64_t const seed : *seeds) sum = sum + run_attack(how, seed);
+  nlohmann::ordered_json out = {{"aim", c.aim},          {"nodes", how.nodes},       {"sybils", how.sybils},
+                                {"ranges", how.ranges},  {"replicas", how.replicas}, {"defence", c.defence},
+                                {"seeds", seeds->size()}};
+  out.update(sum.to_json());
+  std::printf("%s\n", out.dump().c_str());
+  return exit_good;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -252,6 +297,10 @@ int main(int argc, char** argv) {
   CLI::App& crowd_command = *app.add_subcommand("crowd", "what it takes until many nodes have joined");
   crowd_command.add_option("--nodes", crowd.nodes, "servers")->check(CLI::Range(2, 100'000))->capture_default_str();
 
+  attack_choices evil;
+  CLI::App& attack_command = *app.add_subcommand("attack", "what sybils around a key, or around a newcomer, achieve");
+  add_attack(attack_command, evil);
+
   predict_choices real;
   CLI::App& predict_command = *app.add_subcommand("predict", "what a real shard swarm takes, next to what it took");
   add_predict(predict_command, real);
@@ -265,6 +314,7 @@ int main(int argc, char** argv) {
   if (run_command.parsed()) return run_one(one);
   if (campaign_command.parsed()) return run_many(many);
   if (predict_command.parsed()) return run_predict(real);
+  if (attack_command.parsed()) return run_attacks(evil);
   auto const measured = rest_command.parsed() ? measure_rest(rest.nodes, rest.minutes) : measure_crowd(crowd.nodes);
   std::printf("%s\n", measured.dump().c_str());
   return exit_good;

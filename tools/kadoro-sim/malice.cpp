@@ -9,11 +9,13 @@ using namespace kadoro;
 namespace {
 
 constexpr std::uint8_t first_range = 64;  // 10.64 and up are not the members'
+constexpr std::uint8_t public_net = 45;   // where the sybils live: limits of address ranges do not hold in private ones
 
 }  // namespace
 
 realm realm_of(io::endpoint const& where) noexcept {
   bytes_view const raw = where.address();
+  if (raw.size() == 4 && raw[0] == public_net) return realm::sybils;
   if (raw.size() != 4 || raw[0] != 10 || raw[1] <= first_range) return realm::members;
   auto const number = static_cast<std::uint8_t>(raw[1] - first_range);
   return number <= static_cast<std::uint8_t>(realm::nobody) ? static_cast<realm>(number) : realm::members;
@@ -21,7 +23,7 @@ realm realm_of(io::endpoint const& where) noexcept {
 
 io::endpoint address_in(realm in, std::uint8_t host, std::uint16_t port) noexcept {
   auto const range = static_cast<std::uint8_t>(first_range + static_cast<std::uint8_t>(in));
-  return io::endpoint::v4({10, range, 0, host}, port);
+  return io::endpoint::v4({in == realm::sybils ? public_net : std::uint8_t{10}, range, 0, host}, port);
 }
 
 void errands::after(duration delay, std::function<void()> what) {

@@ -11,7 +11,7 @@ namespace kadoro_sim {
 /// Who lives at an address. Those who do not keep to the protocol have ranges of their own.
 enum class realm : std::uint8_t {
   members,    ///< and the NATs in front of them
-  sybils,     ///< have the swarm key
+  sybils,     ///< have the swarm key; their range is a public one
   flooder,    ///< has the swarm key too
   strangers,  ///< have none: no byte may come here
   replayer,   ///< sends what it has recorded, from one port each

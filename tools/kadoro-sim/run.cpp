@@ -7,6 +7,7 @@
 #include "kadoro/coro/frame_pool.hpp"
 #include "kadoro/kad/key.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
+#include "malice.hpp"
 
 namespace kadoro_sim {
 
@@ -289,7 +290,43 @@ void run::check_bounds() {
                  std::to_string(n.store().backlog()) + ", " + std::to_string(sessions) + " sessions";
         }))
       return;
+    check_ranges(*m);
   }
+}
+
+/// However many names somebody has in one range of addresses, and however much it sends: it gets the places of one, and
+/// takes nobody else's.
+void run::check_ranges(member& m) {
+  kad::table_options const limits;
+  std::map<int, std::size_t> in_bucket;
+  std::size_t in_table = 0;
+  bool flooder = false;
+  m.node()->table().for_each([&](kad::contact const& c) {
+    auto const& addresses = c.peer->addresses();
+    auto const where = addresses.empty() ? std::nullopt : addresses.front().where.udp_endpoint();
+    if (!where) return;
+    flooder = flooder || realm_of(*where) == realm::flooder;
+    if (realm_of(*where) != realm::sybils) return;
+    ++in_bucket[m.node()->table().bucket_of(c.id)];
+    ++in_table;
+  });
+  bool const few = in_table <= limits.max_per_range_in_table &&
+                   std::all_of(in_bucket.begin(), in_bucket.end(), [&limits](auto const& bucket) {
+                     return bucket.second <= limits.max_per_range_in_bucket;
+                   });
+  oracle_.expect(few && !flooder, check::within_bounds, [&] {
+    return m.id().short_string() + " has " + std::to_string(in_table) + " contacts of one address range" +
+           (flooder ? ", and one who has only flooded it" : "");
+  });
+
+  auto const* const datagrams = dynamic_cast<transport::datagram::datagram_transport*>(&m.transport()->inner());
+  if (datagrams == nullptr) return;
+  auto const refused = static_cast<std::size_t>(transport::datagram::drop::rate_limited);
+  auto const& limited = datagrams->counts().dropped[refused];
+  oracle_.expect(limited.count == 0 || !of_member(limited.last_from), check::within_bounds, [&] {
+    return m.id().short_string() + " refuses a first flight of a member, " + limited.last_from.to_string() +
+           ", because others flood it";
+  });
 }
 
 // ---- after the faults -----------------------------------------------------------------------------------------------

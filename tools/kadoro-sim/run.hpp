@@ -72,6 +72,7 @@ class run final : private kadoro::io::sim::observer {
   void look_around();
   void watch_views();
   void check_bounds();
+  void check_ranges(member& m);
 
   void calm();
   void bring_back();

@@ -21,13 +21,15 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// the rest of it once the `alpha` closest have answered. A peer that takes longer than its own retransmission timeout
 /// frees its place, but its answer still counts. One whose round-trip time is unknown is measured by the first that
 /// answered: three times as long is slow.
+///
+/// Who has many addresses in one range does not crowd out others: beyond the first few of a range, peers are asked, but
+/// take nobody's place among the closest.
 class lookup {
  public:
   static constexpr std::size_t alpha = 4;
   static constexpr std::size_t max_candidates = 256;
   static constexpr std::size_t max_pages = 1024;      ///< of one peer's answer
   static constexpr std::size_t max_suggestions = 40;  ///< contacts taken from one peer
-  static constexpr std::size_t max_per_range = 10;  ///< candidates of one address range; private ranges are not limited
 
   ///     fresh --asked--> asked --slow--> slow
   ///                        \________________\---> answered | refused | failed
@@ -40,6 +42,7 @@ class lookup {
     peer_ref peer;
     peer_ref suggested_by;  ///< empty: known before
     key id;
+    std::optional<std::uint64_t> range;  ///< that it counts against: as claimed, and once it has answered, as proved
     state now = state::fresh;
     bool tells_more = false;  ///< answered, and its next page of contacts is on its way
     time_point asked_at{};
@@ -81,8 +84,15 @@ class lookup {
   /// Completes when the lookup has ended; cancellable. Nothing of it runs on afterwards.
   KADORO_DECL coro::task<void> run(visitor& sees);
 
-  /// The closest candidates that are still in the race, at most `n`, in order of distance.
+  /// The closest candidates that are still in the race, at most `n`, in order of distance. Of one address range only
+  /// the first few count as close; the others are taken where nobody else is left.
   KADORO_DECL std::vector<candidate const*> closest(std::size_t n) const;
+  /// All that are still in the race and count as close, in order of distance.
+  KADORO_DECL std::vector<candidate const*> racing() const;
+  std::size_t width() const noexcept { return width_; }
+  key const& target() const noexcept { return target_key_; }
+  /// From the next `run` on the race is for so many, at least.
+  KADORO_DECL void widen(std::size_t width) noexcept;
   /// Whether one of the `n` closest in the race has not been asked yet.
   KADORO_DECL bool unasked_among(std::size_t n) const;
   std::vector<std::unique_ptr<candidate>> const& candidates() const noexcept { return candidates_; }
@@ -97,6 +107,7 @@ class lookup {
   KADORO_DECL bool may_be_closer_than(std::vector<peer_ref> const& page) const;
   KADORO_DECL bool finished(visitor const& sees) const;
   KADORO_DECL bool dead(candidate const& c) const;
+  KADORO_DECL std::optional<std::uint64_t> claimed_range(transport::peer const& who) const;
 
   coro::scheduler& scheduler_;
   transport::transport& transport_;
@@ -112,7 +123,7 @@ class lookup {
   bool enough_ = false;
   bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is
   std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
-  std::map<std::uint64_t, std::size_t> per_range_;
+  transport::range_tally per_range_;                    ///< of all candidates, as they claimed
   coro::event progress_;
 };
 

@@ -13,6 +13,7 @@
 #include "kadoro/kad/persistence_status.hpp"
 #include "kadoro/kad/quorum.hpp"
 #include "kadoro/kad/record_store.hpp"
+#include "kadoro/kad/request_gate.hpp"
 #include "kadoro/kad/routing_table.hpp"
 #include "kadoro/kad/validator.hpp"
 #include "kadoro/transport/transport.hpp"
@@ -50,7 +51,11 @@ struct node_options {
   transport_factory transport = open_datagram;  ///< how requests travel
   store_limits store = {};                      ///< how much is kept for others
   table_options table = {};                     ///< how many contacts are kept
-  validators_by_prefix validators = {};         ///< what may stand under which keys, by how they begin; copied
+  request_limits requests = {};                 ///< how much one peer may ask for
+  /// Where more peers crowd around a key than the size of the swarm explains, a record goes to all of the region that
+  /// should hold r of them, at most so many, and is sought there too. 0: never.
+  std::size_t max_region = 128;
+  validators_by_prefix validators = {};  ///< what may stand under which keys, by how they begin; copied
 
   /// Where the sequence of this node's records survives a restart, under `sequence_blob`; null: it starts from 1, and
   /// catches up with what other nodes remember. Must outlive the node.

@@ -7,6 +7,7 @@
 
 #include "kadoro/base/time.hpp"
 #include "kadoro/kad/key.hpp"
+#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -23,9 +24,11 @@ struct contact {
 };
 
 struct table_options {
-  std::size_t k = 20;                       ///< contacts in a bucket, and in its replacement cache
-  std::size_t max_per_range_in_bucket = 2;  ///< of one address range; private ranges are not limited
-  std::size_t max_per_range_in_table = 10;
+  std::size_t k = 20;  ///< contacts in a bucket, and in its replacement cache
+  /// Of one address range in a bucket, and of those that a lookup or a view takes for the closest; private ranges are
+  /// not limited.
+  std::size_t max_per_range_in_bucket = 2;
+  std::size_t max_per_range_in_table = 10;  ///< likewise, in all buckets, among the candidates of a lookup, in a view
 };
 
 enum class insert_result : std::uint8_t {
@@ -59,6 +62,7 @@ class routing_table {
   KADORO_DECL explicit routing_table(peer_id const& self, table_options options = {});
 
   key const& self() const noexcept { return self_; }
+  table_options const& options() const noexcept { return options_; }
 
   /// `who` was heard from. Where its bucket is full but has a suspect, it takes the suspect's place.
   KADORO_DECL insert_result insert(peer_ref const& who, time_point now);

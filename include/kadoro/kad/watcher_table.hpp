@@ -9,6 +9,7 @@
 #include "kadoro/base/error.hpp"
 #include "kadoro/base/time.hpp"
 #include "kadoro/multiformats/peer_id.hpp"
+#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -22,14 +23,18 @@ struct watch_limits {
   std::size_t max_watches_per_peer = 1024;  ///< of one watcher
   std::size_t max_watched_keys = 4096;      ///< with a log of changes each
   std::size_t max_ended_per_key = 1024;     ///< publishers whose record has ended, kept in the log of a key
+  /// Of one address range: fewer than keys, so that no range takes all logs. Private ranges are not limited.
+  std::size_t max_watches_per_range = 2048;
 };
 
 struct watcher_counters {
-  std::uint64_t accepted = 0;      ///< new watches
-  std::uint64_t renewed = 0;       ///< watches that went on
-  std::uint64_t refused_full = 0;  ///< beyond `watch_limits`
-  std::uint64_t lapsed = 0;        ///< not renewed in time
-  std::uint64_t dropped = 0;       ///< the watcher did not take a push
+  std::uint64_t accepted = 0;            ///< new watches
+  std::uint64_t renewed = 0;             ///< watches that went on
+  std::uint64_t refused_full = 0;        ///< beyond `watch_limits`
+  std::uint64_t refused_full_peer = 0;   ///< among them: the watcher has its share
+  std::uint64_t refused_full_range = 0;  ///< among them: its address range has
+  std::uint64_t lapsed = 0;              ///< not renewed in time
+  std::uint64_t dropped = 0;             ///< the watcher did not take a push
 };
 
 /// Who watches which key at this node, and what they have been told: the bookkeeping of a holder, without networking.
@@ -99,7 +104,8 @@ class watcher_table {
  private:
   struct place_of {
     peer_ref who;
-    std::uint64_t place = 0;  ///< 0: before everything
+    std::optional<std::uint64_t> range;  ///< that it counts against
+    std::uint64_t place = 0;             ///< 0: before everything
     time_point until{};
     std::size_t pushes = 0;  ///< on their way
   };
@@ -114,12 +120,14 @@ class watcher_table {
   using log_map = std::map<kadoro::bytes, log, bytes_less>;
 
   KADORO_DECL void add_change(log& to, peer_id const& publisher, bool live);
+  KADORO_DECL bool has_room(bool new_key, peer_id const& watcher, std::optional<std::uint64_t> range);
   KADORO_DECL log_map::iterator erase(log_map::iterator in, peer_id const& watcher);
   KADORO_DECL place_of* find(bytes_view key, peer_id const& who);
 
   watch_limits limits_;
   log_map logs_;
   std::map<peer_id, std::size_t> per_peer_;
+  transport::range_tally per_range_;
   std::size_t watches_ = 0;
   std::vector<kadoro::bytes> changed_;  ///< keys, for `take_due`
   watcher_counters counters_;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "kadoro/base/error.hpp"
@@ -42,8 +43,16 @@ struct message {
   wire::durability durability = wire::durability::not_said;
   /// Set by the transport: a request in a first flight, from an address to which this end has not sent anything lately.
   bool unsolicited = false;
+  std::uint32_t retry_after_ms = 0;  ///< with `refused_rate`: when the same may be asked again; 0: not said
   std::shared_ptr<bytes const> storage;
 };
+
+/// Why a peer refused, in words; for an answer that is a refusal.
+inline std::string why_refused(message const& answer) {
+  std::string text = make_error_code(*answer.refusal).message();
+  if (answer.retry_after_ms > 0) text += "; may be asked again in " + std::to_string(answer.retry_after_ms) + " ms";
+  return text;
+}
 
 /// The position of a publisher in a list of records, never 0: pages are read in this order, so that a publisher that
 /// comes or goes between two pages hides no other one. 63 bits of its key: nobody finds a key that shares a victim's.

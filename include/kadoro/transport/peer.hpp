@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -11,6 +13,7 @@
 #include "kadoro/multiformats/multiaddr.hpp"
 #include "kadoro/multiformats/peer_id.hpp"
 #include "kadoro/transport/rtt_estimator.hpp"
+#include "kadoro/transport/work.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {
 
@@ -53,6 +56,16 @@ class peer {
   /// It does not live there after all.
   KADORO_DECL void forget_address(io::endpoint const& where);
 
+  /// It has asked for a pause with requests of that kind, which is kept for a minute at most.
+  void pause(work kind, time_point now, duration length) noexcept {
+    static constexpr duration longest = std::chrono::minutes(1);
+    paused_until_[static_cast<std::size_t>(kind)] = now + std::min(length, longest);
+  }
+  /// How long that still lasts; zero: nothing is known against asking.
+  duration pause_left(work kind, time_point now) const noexcept {
+    return std::max(paused_until_[static_cast<std::size_t>(kind)] - now, duration::zero());
+  }
+
   rtt_estimator rtt;                    ///< of the exchanges with this peer
   peer_mode mode = peer_mode::unknown;  ///< as its last handshake said
   std::uint32_t features = 0;           ///< likewise
@@ -60,6 +73,7 @@ class peer {
   time_point slow_since{};              ///< when it last kept somebody waiting too long
   time_point lost_at{};                 ///< when a whole schedule had gone unanswered last
   std::uint32_t unanswered = 0;         ///< requests in a row that got no answer
+  std::uint32_t under_way = 0;          ///< requests to it
 
  private:
   friend class peer_book;
@@ -70,6 +84,7 @@ class peer {
   peer_id id_;
   crypto::digest hash_;
   std::vector<address> addresses_;
+  std::array<time_point, work_kinds> paused_until_{};
   std::uint32_t references_ = 0;
   peer_book* book_ = nullptr;
 };

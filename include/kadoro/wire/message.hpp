@@ -85,7 +85,8 @@ struct message {
   std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
   std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
   std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
-  bytes_view refusal_text;  ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
+  std::uint32_t retry_after_ms = 0;  ///< field 1080: with a refusal, when the same may be asked again
+  bytes_view refusal_text;           ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
   wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
 };
 

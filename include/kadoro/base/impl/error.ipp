@@ -21,7 +21,7 @@ inline char const* describe(errc code) noexcept {
     case errc::refused_signature: return "refused: wrong signature";
     case errc::refused_full: return "refused: its store is full";
     case errc::refused_too_large: return "refused: key or value too large";
-    case errc::refused_rate: return "refused: too many requests";
+    case errc::refused_rate: return "refused: rate limited";
     case errc::refused_unknown: return "refused: it holds no such record";
     case errc::refused_validator: return "refused: the validator of that key does not accept it";
     case errc::refused_unsupported: return "refused: it does not know that request";

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kadoro/kad/lookup.hpp"
+#include "kadoro/kad/range_quota.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -51,18 +52,30 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
       std::lower_bound(candidates_.begin(), candidates_.end(), id,
                        [this](auto const& c, key const& wanted) { return target_key_.closer(c->id, wanted); });
   if (at != candidates_.end() && (*at)->id == id) return;
-  if (!who->addresses().empty()) {
-    auto const where = who->addresses().front().where.udp_endpoint();
-    if (where && !where->is_private() && ++per_range_[where->range()] > max_per_range) return;
-  }
+  auto const range = claimed_range(*who);
+  if (range && per_range_.of(range) >= table_.options().max_per_range_in_table) return;
+  per_range_.add(range);
   if (candidates_.size() == max_candidates) {  // the farthest gives way, if nobody has asked it yet
     if (at == candidates_.end() || candidates_.back()->now != state::fresh) return;
     auto const place = at - candidates_.begin();
     candidates_.pop_back();
-    candidates_.insert(candidates_.begin() + place, std::make_unique<candidate>(*this, who, by));
+    candidates_.insert(candidates_.begin() + place, std::make_unique<candidate>(*this, who, by))->get()->range = range;
     return;
   }
-  candidates_.insert(at, std::make_unique<candidate>(*this, who, by));
+  candidates_.insert(at, std::make_unique<candidate>(*this, who, by))->get()->range = range;
+}
+
+/// What it has proved, else the least known range of those where it is said to live: whoever names it may have made up
+/// the others, to have it left out.
+KADORO_DECL std::optional<std::uint64_t> lookup::claimed_range(transport::peer const& who) const {
+  std::optional<std::uint64_t> least;
+  for (transport::peer::address const& a : who.addresses()) {
+    if (a.confirmed) return transport::proved_range(who);
+    auto const where = a.where.udp_endpoint();
+    auto const range = where ? transport::counted_range(*where) : std::nullopt;
+    if (range && (!least || per_range_.of(range) < per_range_.of(least))) least = range;
+  }
+  return least;
 }
 
 /// Lost lately, not heard since, and nobody tells of another address. It is worth a try now and then, but neither
@@ -75,12 +88,26 @@ KADORO_DECL bool lookup::dead(candidate const& c) const {
 }
 
 KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {
+  std::vector<candidate const*> racing;
+  for (auto const& c : candidates_)
+    if (c->now != state::failed && c->now != state::refused && !dead(*c)) racing.push_back(c.get());
+  return spread_over_ranges(racing, n, table_.options().max_per_range_in_bucket,
+                            [](candidate const* c) { return c->range; });
+}
+
+KADORO_DECL std::vector<lookup::candidate const*> lookup::racing() const {
   std::vector<candidate const*> out;
-  for (auto const& c : candidates_) {
-    if (out.size() == n) break;
-    if (c->now != state::failed && c->now != state::refused && !dead(*c)) out.push_back(c.get());
-  }
+  range_quota places(table_.options().max_per_range_in_bucket);
+  for (auto const& c : candidates_)
+    if (c->now != state::failed && c->now != state::refused && !dead(*c) && places.admits(c->range))
+      out.push_back(c.get());
   return out;
+}
+
+KADORO_DECL void lookup::widen(std::size_t width) noexcept {
+  static constexpr std::size_t parallel = 16;
+  width_ = wave_ = std::max(width_, width);
+  parallel_ = std::max(parallel_, parallel);
 }
 
 KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
@@ -102,12 +129,14 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   std::size_t const parallel = nobody_closer() ? max_candidates : parallel_;
   std::size_t in_race = 0;
   std::size_t in_wave = 0;
+  range_quota places(table_.options().max_per_range_in_bucket);
   for (auto const& c : candidates_) {
     if (in_race == width_ || in_wave == wave_ || busy >= parallel) return;
     if (c->now == state::failed || c->now == state::refused) continue;
     bool const hopeful = !dead(*c);
-    if (hopeful) ++in_race;
-    if (c->now == state::asked || c->now == state::answered) ++in_wave;
+    bool const takes_place = !hopeful || places.admits(c->range);
+    if (hopeful && takes_place) ++in_race;
+    if (takes_place && (c->now == state::asked || c->now == state::answered)) ++in_wave;
     if (c->now != state::fresh) continue;
     static constexpr duration stranger_patience = std::chrono::seconds(1);
     static constexpr duration between_tries = std::chrono::seconds(5);
@@ -125,7 +154,7 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
     if (c->now == state::slow) continue;
     scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));
     ++busy;
-    ++in_wave;
+    if (takes_place) ++in_wave;
   }
 }
 
@@ -143,11 +172,12 @@ KADORO_DECL bool lookup::finished(visitor const& sees) const {
   std::size_t in_race = 0;
   bool answered = false;
   bool slow = false;
+  range_quota places(table_.options().max_per_range_in_bucket);
   for (auto const& c : candidates_) {
     if (in_race == width_ && !enough_) break;
     if (c->now == state::failed || c->now == state::refused || dead(*c)) continue;
     if (c->now == state::asked || c->tells_more) return false;
-    ++in_race;
+    if (places.admits(c->range)) ++in_race;
     if (c->now == state::fresh && !enough_) return false;
     answered = answered || c->now == state::answered;
     slow = slow || c->now == state::slow;
@@ -190,7 +220,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       bool const refused = answer.has_value();
       c.now = refused ? state::refused : state::failed;
       if (refused) c.refusal = answer->refusal;
-      c.why = refused ? make_error_code(*answer->refusal).message() : answer.error().message();
+      c.why = refused ? transport::why_refused(*answer) : answer.error().message();
       l.scheduler_.disarm(c);
       l.steps_.failed(step, c.why);
       sees.on_loss(c);
@@ -226,6 +256,7 @@ KADORO_DECL void lookup::take_answered(candidate& c, visitor& sees) {
   if (c.now == state::answered) return;
   scheduler_.disarm(c);
   c.now = state::answered;
+  c.range = claimed_range(*c.peer);  // by now it has proved one
   hurry_strangers(scheduler_.now() - c.asked_at);
   if (sees.on_answered(c)) enough_ = true;
   progress_.set();

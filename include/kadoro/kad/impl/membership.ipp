@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kadoro/kad/membership.hpp"
+#include "kadoro/kad/range_quota.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -12,17 +13,23 @@ inline std::uint64_t share_of_view(crypto::digest const& hash) noexcept { return
 
 }  // namespace detail
 
-KADORO_DECL membership::membership(peer_id const& self, bool server) : server_(server) {
+KADORO_DECL membership::membership(peer_id const& self, bool server, table_options const& limits)
+    : server_(server), limits_(limits) {
   if (server) digest_ = detail::share_of_view(crypto::sha256(self.bytes()));
 }
 
 KADORO_DECL bool membership::add(peer_ref const& who) {
   if (members_.contains(who->id())) return false;
-  if (members_.size() == max_members) {
+  auto const range = transport::proved_range(*who);
+  if (members_.size() == max_size() || (range && ranges_.of(range) >= limits_.max_per_range_in_table)) {
     overflow_ = true;
+    ++turned_away_;
     return false;
   }
-  members_[who->id()].who = who;
+  member& made = members_[who->id()];
+  made.who = who;
+  made.range = range;
+  ranges_.add(range);
   digest_ ^= detail::share_of_view(who->hash());
   return true;
 }
@@ -31,8 +38,9 @@ KADORO_DECL bool membership::remove(peer_id const& who) {
   auto const at = members_.find(who);
   if (at == members_.end()) return false;
   digest_ ^= detail::share_of_view(at->second.who->hash());
+  ranges_.remove(at->second.range);
   members_.erase(at);
-  if (members_.size() < max_members / 2) overflow_ = false;  // those that found no room will be met again
+  if (members_.size() < max_size() / 2) overflow_ = false;  // those that found no room will be met again
   return true;
 }
 
@@ -98,8 +106,8 @@ KADORO_DECL std::vector<peer_ref> membership::closest(key const& where, std::siz
   std::vector<peer_ref> out = all();
   std::sort(out.begin(), out.end(),
             [&where](peer_ref const& a, peer_ref const& b) { return where.closer(key(a->hash()), key(b->hash())); });
-  if (out.size() > n) out.resize(n);
-  return out;
+  return spread_over_ranges(out, n, limits_.max_per_range_in_bucket,
+                            [](peer_ref const& p) { return transport::proved_range(*p); });
 }
 
 }  // namespace kadoro::inline KADORO_ABI::kad

@@ -85,7 +85,9 @@ KADORO_DECL persistence_status node::persistence() const {
 
 KADORO_DECL kad::reachability node::reachability() const { return core_->reachability_now(); }
 
-KADORO_DECL std::string node::counters_text() const { return core_->transport_->counters_text(); }
+KADORO_DECL std::string node::counters_text() const {
+  return core_->transport_->counters_text() + core_->refusals_text();
+}
 
 KADORO_DECL void node::add_observer(node_observer& who) { core_->observers_.push_back(&who); }
 KADORO_DECL void node::remove_observer(node_observer& who) noexcept { std::erase(core_->observers_, &who); }

@@ -13,6 +13,7 @@
 #include "kadoro/kad/membership.hpp"
 #include "kadoro/kad/node.hpp"
 #include "kadoro/kad/persistence.hpp"
+#include "kadoro/kad/request_gate.hpp"
 #include "kadoro/kad/sequencer.hpp"
 #include "kadoro/kad/validator.hpp"
 #include "kadoro/kad/watcher_table.hpp"
@@ -21,7 +22,8 @@
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_early.ipp (what is stored
 /// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
-/// impl/node_views.ipp (who else there is), impl/node_reachability.ipp (who can call us), impl/node_maintenance.ipp
+/// impl/node_views.ipp (who else there is), impl/node_reachability.ipp (who can call us),
+/// impl/node_limits.ipp (what is too much), impl/node_region.ipp (who crowds around a key), impl/node_maintenance.ipp
 /// (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -59,6 +61,9 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
   KADORO_DECL reachability reachability_now() const;
 
+  /// What the limits of this node have refused, one `name=value` a word.
+  KADORO_DECL std::string refusals_text() const;
+
   std::size_t k() const noexcept { return options_.table.k; }
 
   io::context& context_;
@@ -71,6 +76,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   verified_cache verified_;
   record_store store_;
   watcher_table watchers_;
+  request_gate gate_;
   membership members_;
   validator_set validators_;
   std::unique_ptr<persistence> kept_;  ///< null: nothing is kept
@@ -125,6 +131,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);
   KADORO_DECL record_store::put_result accept_unsigned(peer_ref const& from, transport::message const& request);
   KADORO_DECL bool acceptable(record const& what);
+
+  // impl/node_limits.ipp
+  KADORO_DECL void place_again(record const& what, duration after);
+  KADORO_DECL bool turned_away(peer_ref const& from, transport::message const& request, transport::message& answer);
+
+  // impl/node_region.ipp
+  KADORO_DECL double estimated_servers() const;
+  KADORO_DECL std::size_t region_width(lookup const& seek) const;
+  KADORO_DECL static coro::task<void> seek_region(node_core& core, lookup& seek, lookup::visitor& sees);
 
   // impl/node_providers.ipp
   KADORO_DECL kadoro::bytes own_addresses() const;
@@ -286,6 +301,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
       unconfirmed_;                                             ///< put without a lookup, with the view at that time
   std::vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
   std::unique_ptr<news_batch> last_news_;                       ///< what an answer shows
+  std::uint64_t crowded_ = 0;                                   ///< lookups of keys that others crowd around
   std::size_t renewals_ = 0;                                    ///< jobs under way
   std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
   std::set<peer_id> checking_;                                  ///< peers that are being pinged
@@ -312,10 +328,12 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_early.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
+#include "kadoro/kad/impl/node_limits.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_reachability.ipp"
+#include "kadoro/kad/impl/node_region.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/node_views.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"

@@ -14,7 +14,8 @@ inline node_core::node_core(io::context& context, crypto::identity const& self, 
       options_(options),
       table_(id_, options.table),
       store_(options.store, verified_),
-      members_(id_, options.mode == peer_mode::server),
+      gate_(options.requests),
+      members_(id_, options.mode == peer_mode::server, options.table),
       validators_(options.validators),
       jobs_(context) {
   store_.set_change_handler(

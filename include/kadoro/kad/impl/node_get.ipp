@@ -304,6 +304,9 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   seek.ask_first(core.options_.replicas);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
+  if (collector.best().empty()) {
+    co_await seek_region(core, seek, collector);
+  }
   collector.decide();
   state->steps.finish(get_result(state).explain(), core.context_.now());
   co_await repair(core, collector, seek);

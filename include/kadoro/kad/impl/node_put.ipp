@@ -124,11 +124,12 @@ KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
   return {at->second.holders.begin(), at->second.holders.end()};
 }
 
-/// R: the r closest known and not proven dead, answered or not. If that is nobody, those who refused, so that the
-/// receipt can say who.
+/// R: the r closest known and not proven dead, answered or not; where others crowd around the key, the whole region. If
+/// that is nobody, those who refused, so that the receipt can say who.
 KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
   std::vector<peer_ref> set;
-  for (lookup::candidate const* c : seek.closest(options_.replicas)) set.push_back(c->peer);
+  std::size_t const width = std::max(options_.replicas, region_width(seek));
+  for (lookup::candidate const* c : seek.closest(width)) set.push_back(c->peer);
   return set;
 }
 
@@ -138,6 +139,7 @@ KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core
   sharing_visitor sharing(core);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, sharing);
+  co_await seek_region(core, seek, sharing);
   co_return core.replica_set(seek);
 }
 
@@ -343,10 +345,12 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_cor
         said.durable = co_await await_durable(core, what, to);
       break;
     }
-    if (attempt == 0) continue;
+    if (attempt == 0 && answer->refusal != errc::refused_rate) continue;
     said.now = replica::state::refused;
     said.refusal = answer->refusal;
-    said.why = make_error_code(*answer->refusal).message();
+    said.why = transport::why_refused(*answer);
+    if (answer->refusal == errc::refused_rate)
+      core.place_again(what, std::chrono::milliseconds(answer->retry_after_ms));
     if (!answer->refusal_text.empty()) said.why += ": " + printable(answer->refusal_text);
     if (answer->refusal == errc::refused_stale && answer->record) {
       auto const word = header_from_wire(*answer->record, what.key);

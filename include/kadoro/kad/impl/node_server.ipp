@@ -16,6 +16,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     answer.refusal = errc::refused_client_mode;
     return reply::send;
   }
+  if (turned_away(from, request, answer)) return reply::send;
   switch (request.type) {
     case message_type::ping:
       if (!request.key.empty()) take_knock(from, request);

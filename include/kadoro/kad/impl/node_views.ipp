@@ -31,7 +31,7 @@ KADORO_DECL coro::task<void> node_core::compare_job(node_core& core, peer_ref wi
   request.type = transport::message_type::view;
   request.sequence = core.members_.view();
   request.contacts_cursor = 1;
-  for (std::size_t page = 0; page < membership::max_members; ++page) {
+  for (std::size_t page = 0; page < core.members_.max_size(); ++page) {
     auto const answer = co_await core.transport_->request(with, request);
     if (!answer || answer->refusal) break;
     core.members_.heard(with->id(), answer->sequence);

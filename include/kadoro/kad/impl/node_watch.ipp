@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kadoro/kad/impl/node_core.hpp"
+#include "kadoro/kad/range_quota.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -216,6 +217,7 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
   candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
 
   std::set<peer_id> wanted;
+  range_quota places(options_.table.max_per_range_in_bucket);
   of.why_nobody = "no peer is known";
   for (peer_ref const& who : candidates) {
     if (wanted.size() == std::min(options_.replicas, max_watched_at)) break;
@@ -228,6 +230,7 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
       of.why_nobody = "the peers that are known do not answer, or are clients";
       continue;
     }
+    if (!places.admits(transport::proved_range(*who))) continue;
     wanted.insert(who->id());
     if (at == of.holders.end()) of.holders[who->id()].peer = who;
   }
@@ -290,8 +293,9 @@ KADORO_DECL coro::task<void> node_core::ask_holder(node_core& core, std::shared_
   if (answer->refusal) {
     bool const foreign = *answer->refusal == errc::refused_unsupported;
     h->now = foreign ? state::polled : state::refused;
-    h->next = foreign ? now : now + refusal_lasts;
-    h->why = make_error_code(*answer->refusal).message();
+    duration const hint = std::chrono::milliseconds(answer->retry_after_ms);
+    h->next = foreign ? now : now + (hint > duration::zero() ? std::min(hint, refusal_lasts) : refusal_lasts);
+    h->why = transport::why_refused(*answer);
     co_return;
   }
   h->now = state::telling;

@@ -9,17 +9,6 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 namespace detail {
 
-/// The address range that one owner may fill; none where ranges say nothing.
-inline std::optional<std::uint64_t> range_of(transport::peer const& who) {
-  for (auto const& address : who.addresses()) {
-    if (!address.confirmed) continue;
-    auto const at = address.where.udp_endpoint();
-    if (!at || at->is_private()) return std::nullopt;
-    return at->range();
-  }
-  return std::nullopt;
-}
-
 inline std::size_t count_range(std::vector<contact> const& in, std::uint64_t range) {
   return static_cast<std::size_t>(
       std::count_if(in.begin(), in.end(), [range](contact const& c) { return c.range == range; }));
@@ -88,7 +77,7 @@ KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point 
     return insert_result::refreshed;
   }
 
-  contact made{who, id, now, false, detail::range_of(*who)};
+  contact made{who, id, now, false, transport::proved_range(*who)};
   auto const suspect = std::find_if(in.contacts.begin(), in.contacts.end(), [](contact const& c) { return c.suspect; });
   bool const full = in.contacts.size() >= options_.k;
   bool const displaces = full && suspect != in.contacts.end();

@@ -12,12 +12,8 @@ KADORO_DECL std::optional<errc> watcher_table::watch(bytes_view key, peer_ref co
   auto at = logs_.find(key);
   place_of* w = find(key, who->id());
   if (w == nullptr) {
-    auto const theirs = per_peer_.find(who->id());
-    if (watches_ >= limits_.max_watches || (at == logs_.end() && logs_.size() >= limits_.max_watched_keys) ||
-        (theirs != per_peer_.end() && theirs->second >= limits_.max_watches_per_peer)) {
-      ++counters_.refused_full;
-      return errc::refused_full;
-    }
+    auto const range = transport::proved_range(*who);
+    if (!has_room(at == logs_.end(), who->id(), range)) return errc::refused_full;
     if (at == logs_.end()) {
       at = logs_.emplace(to_bytes(key), log()).first;
       at->second.head = at->second.oldest = start;
@@ -25,6 +21,8 @@ KADORO_DECL std::optional<errc> watcher_table::watch(bytes_view key, peer_ref co
     }
     w = &at->second.watchers[who->id()];
     w->who = who;
+    w->range = range;
+    per_range_.add(range);
     ++watches_;
     ++per_peer_[who->id()];
     ++counters_.accepted;
@@ -35,6 +33,18 @@ KADORO_DECL std::optional<errc> watcher_table::watch(bytes_view key, peer_ref co
   w->place = known >= at->second.oldest && known <= at->second.head ? known : 0;
   if (w->place != at->second.head) changed_.push_back(at->first);
   return std::nullopt;
+}
+
+KADORO_DECL bool watcher_table::has_room(bool new_key, peer_id const& watcher, std::optional<std::uint64_t> range) {
+  auto const theirs = per_peer_.find(watcher);
+  bool const peer_full = theirs != per_peer_.end() && theirs->second >= limits_.max_watches_per_peer;
+  bool const range_full = range && per_range_.of(range) >= limits_.max_watches_per_range;
+  bool const full = watches_ >= limits_.max_watches || (new_key && logs_.size() >= limits_.max_watched_keys);
+  if (!peer_full && !range_full && !full) return true;
+  ++counters_.refused_full;
+  if (peer_full) ++counters_.refused_full_peer;
+  if (range_full) ++counters_.refused_full_range;
+  return false;
 }
 
 KADORO_DECL void watcher_table::on_change(bytes_view key, peer_id const& publisher, bool live) {
@@ -135,7 +145,9 @@ KADORO_DECL void watcher_table::expire(time_point now) {
 
 /// The one behind `in`. Nobody keeps a log that nobody reads.
 KADORO_DECL watcher_table::log_map::iterator watcher_table::erase(log_map::iterator in, peer_id const& watcher) {
-  in->second.watchers.erase(watcher);
+  auto const who = in->second.watchers.find(watcher);
+  per_range_.remove(who->second.range);
+  in->second.watchers.erase(who);
   --watches_;
   auto const theirs = per_peer_.find(watcher);
   if (--theirs->second == 0) per_peer_.erase(theirs);

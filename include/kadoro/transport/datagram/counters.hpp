@@ -26,6 +26,7 @@ enum class drop : std::uint8_t {
   unexpected,             ///< an answer that nobody waits for (any more)
   write_in_first_flight,  ///< only reads may ride there, the rest can be replayed
   sessions_full,          ///< the table of sessions is full
+  sessions_range_full,    ///< the address range has its share of it
   session_worn_out,       ///< of or for a session that is past its hard limit
   fragments_peer_full,    ///< the peer has too many messages in fragments open
   fragments_full,         ///< all peers together have
@@ -59,6 +60,7 @@ struct counters {
   std::uint64_t requests_received = 0;
   std::uint64_t answers_received = 0;
   std::uint64_t requests_failed = 0;
+  std::uint64_t requests_held_back = 0;  ///< not sent: the peer has asked for a pause
   std::uint64_t fragments_sent = 0;
   std::uint64_t fragments_repeated = 0;       ///< among them, sent again
   std::uint64_t fragments_received = 0;       ///< repeated ones among them

@@ -9,6 +9,7 @@
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/crypto/noise.hpp"
 #include "kadoro/io/context.hpp"
+#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/datagram/codec.hpp"
 #include "kadoro/transport/datagram/contact_memory.hpp"
 #include "kadoro/transport/datagram/cookie.hpp"
@@ -49,7 +50,11 @@ class datagram_transport final : public transport, private io::udp_port::receive
   static constexpr std::size_t max_sessions = 4096;
   static constexpr std::size_t max_unconfirmed_sessions = 512;
   static constexpr std::size_t max_sessions_per_peer = 4;
-  static constexpr std::size_t max_requests = 16384;  ///< under way at once
+  static constexpr std::size_t max_sessions_per_range = 512;  ///< private ranges are not limited, here and below
+  static constexpr std::size_t max_unconfirmed_sessions_per_range = 64;
+  static constexpr std::size_t max_requests = 16384;          ///< under way at once
+  static constexpr std::size_t max_requests_per_peer = 4096;  ///< to one peer
+  static constexpr std::size_t max_requests_per_range = 8192;
   static constexpr std::size_t max_dialled_addresses = 3;
   static constexpr std::size_t max_request_fragment_bytes = std::size_t{4} << 20;  ///< open requests of all peers
   static constexpr std::size_t max_answer_fragment_bytes = std::size_t{16} << 20;  ///< open answers to requests of ours
@@ -107,6 +112,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
 
   // Requests of ours.
   KADORO_DECL std::optional<error> begin(pending& p);
+  KADORO_DECL std::optional<error> too_many_requests_to(peer const& who) const;
+  KADORO_DECL void count_request(pending& p);
+  KADORO_DECL std::optional<message> still_paused(peer const& who, message const& what);
   KADORO_DECL std::optional<error> await_session(link& l, pending& p);
   KADORO_DECL void send_on(session& s, link& l, pending& p);
   KADORO_DECL time_point next_look(time_point since, duration timeout) const;
@@ -184,7 +192,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   // Sessions.
   KADORO_DECL session* open_session(link& l, io::endpoint const& remote, crypto::noise_keys const& keys,
                                     std::uint32_t local_index, std::uint32_t remote_index, bool confirmed);
-  KADORO_DECL bool make_room_for_session(duration idle);
+  KADORO_DECL std::optional<drop> make_room_for_session(io::endpoint const& from, bool confirmed, duration idle);
+  KADORO_DECL void give_way(session& s);
   KADORO_DECL void confirm(session& s, link& l);
   KADORO_DECL void close_session(session& s);
   KADORO_DECL session* usable(link& l) const;
@@ -224,6 +233,9 @@ class datagram_transport final : public transport, private io::udp_port::receive
   std::map<std::uint32_t, dial*> dials_;                        // by local index
   std::map<std::uint32_t, pending*> requests_;                  // by request id
   std::size_t unconfirmed_ = 0;
+  range_tally ranges_;              // of sessions
+  range_tally unconfirmed_ranges_;  // likewise, unconfirmed ones
+  range_tally request_ranges_;      // of requests under way
   std::uint32_t next_request_ = 0;
   coro::event drained_;  // set while no request is under way
 
@@ -251,4 +263,5 @@ class datagram_transport final : public transport, private io::udp_port::receive
 #include "kadoro/transport/datagram/impl/knock.ipp"
 #include "kadoro/transport/datagram/impl/paths.ipp"
 #include "kadoro/transport/datagram/impl/ports.ipp"
+#include "kadoro/transport/datagram/impl/room.ipp"
 #endif

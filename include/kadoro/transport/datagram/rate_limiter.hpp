@@ -13,13 +13,18 @@ class token_bucket {
  public:
   token_bucket(double per_second, double burst) noexcept : per_second_(per_second), burst_(burst), tokens_(burst) {}
 
-  bool take(time_point now) noexcept {
+  bool take(time_point now, double cost = 1) noexcept {
     if (last_ != time_point{})
       tokens_ = std::min(burst_, tokens_ + std::chrono::duration<double>(now - last_).count() * per_second_);
     last_ = now;
-    if (tokens_ < 1) return false;
-    tokens_ -= 1;
+    if (tokens_ < cost) return false;
+    tokens_ -= cost;
     return true;
+  }
+
+  /// After a `take` that failed: when there may be enough for it. What costs more than the burst never passes.
+  duration wait_for(double cost = 1) const noexcept {
+    return std::chrono::duration_cast<duration>(std::chrono::duration<double>((cost - tokens_) / per_second_));
   }
 
   time_point last() const noexcept { return last_; }

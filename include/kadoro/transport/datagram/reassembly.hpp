@@ -5,11 +5,12 @@
 #include <vector>
 
 #include "kadoro/base/time.hpp"
+#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/datagram/fragment.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
-/// So many bytes may be in use at once, by whomever. Must outlive what was taken of it.
+/// So many bytes may be in use at once, a quarter of them by one address range. Must outlive what was taken of it.
 class byte_budget {
  public:
   explicit byte_budget(std::size_t limit) noexcept : limit_(limit) {}
@@ -24,30 +25,44 @@ class byte_budget {
    public:
     share() noexcept = default;
     share(share&& other) noexcept
-        : of_(std::exchange(other.of_, nullptr)), bytes_(std::exchange(other.bytes_, std::size_t{0})) {}
+        : of_(std::exchange(other.of_, nullptr)),
+          bytes_(std::exchange(other.bytes_, std::size_t{0})),
+          range_(other.range_) {}
     share& operator=(share other) noexcept {
       std::swap(of_, other.of_);
       std::swap(bytes_, other.bytes_);
+      std::swap(range_, other.range_);
       return *this;
     }
     ~share() {
-      if (of_ != nullptr) of_->used_ -= bytes_;
+      if (of_ == nullptr) return;
+      of_->used_ -= bytes_;
+      of_->ranges_.remove(range_, bytes_);
     }
     explicit operator bool() const noexcept { return of_ != nullptr; }
 
    private:
     friend class byte_budget;
-    share(byte_budget& of, std::size_t bytes) noexcept : of_(&of), bytes_(bytes) { of.used_ += bytes; }
+    share(byte_budget& of, std::size_t bytes, std::optional<std::uint64_t> range)
+        : of_(&of), bytes_(bytes), range_(range) {
+      of.used_ += bytes;
+      of.ranges_.add(range, bytes);
+    }
     byte_budget* of_ = nullptr;
     std::size_t bytes_ = 0;
+    std::optional<std::uint64_t> range_;
   };
 
-  /// Empty if there is not that much left.
-  share take(std::size_t bytes) noexcept { return bytes > limit_ - used_ ? share() : share(*this, bytes); }
+  /// Empty if there is not that much left, of all or of what the range may have. Private ranges are not limited.
+  share take(std::size_t bytes, std::optional<std::uint64_t> range = {}) {
+    bool const range_full = range && ranges_.of(range) + bytes > limit_ / 4;
+    return range_full || bytes > limit_ - used_ ? share() : share(*this, bytes, range);
+  }
 
  private:
   std::size_t limit_;
   std::size_t used_ = 0;
+  range_tally ranges_;
 };
 
 /// Puts the large messages of one peer together again, a few at a time.
@@ -74,7 +89,8 @@ class reassembly {
     full        ///< the budget is used up
   };
 
-  KADORO_DECL outcome add(fragment const& f, byte_budget& budget, time_point now);
+  KADORO_DECL outcome add(fragment const& f, byte_budget& budget, time_point now,
+                          std::optional<std::uint64_t> range = {});
 
   /// What the sender is to be told of an open or whole message.
   KADORO_DECL fragments_arrived arrived(fragment const& f) const;

@@ -39,6 +39,7 @@ inline wire::message without_lists(message const& m) {
   out.head = m.head;
   out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
   out.durability = m.durability;
+  out.retry_after_ms = m.retry_after_ms;
   return out;
 }
 
@@ -57,6 +58,7 @@ inline message without_contacts(wire::message const& w) {
   m.providers = w.providers;
   m.refusal_text = w.refusal_text;
   m.durability = w.durability;
+  m.retry_after_ms = w.retry_after_ms;
   return m;
 }
 

@@ -22,6 +22,7 @@ KADORO_DECL std::string_view to_string(drop why) noexcept {
     case drop::unexpected: return "unexpected answer";
     case drop::write_in_first_flight: return "write in a first flight";
     case drop::sessions_full: return "session table full";
+    case drop::sessions_range_full: return "too many sessions of one range";
     case drop::session_worn_out: return "session worn out";
     case drop::fragments_peer_full: return "too many fragments of one peer";
     case drop::fragments_full: return "too many fragments";

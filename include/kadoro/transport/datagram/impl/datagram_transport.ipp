@@ -69,6 +69,7 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
             " large_messages_received=" + std::to_string(counts_.large_messages_received) +
             " fragments_sent=" + std::to_string(counts_.fragments_sent) +
             " fragments_repeated=" + std::to_string(counts_.fragments_repeated);
+  if (counts_.requests_held_back > 0) text += " requests_held_back=" + std::to_string(counts_.requests_held_back);
   if (counts_.rekeys > 0) text += " rekeys=" + std::to_string(counts_.rekeys);
   if (counts_.cookies_given + counts_.cookies_taken > 0)
     text += " cookies_given=" + std::to_string(counts_.cookies_given) +
@@ -115,7 +116,9 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 // ---- requests of ours -----------------------------------------------------------------------------------------------
 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
+  if (auto told = still_paused(*to, what)) co_return std::move(*told);
   pending p(*this, std::move(to));
+  p.kind = work_of(what.type);
   p.read_only = is_read(what.type);
   bool const fragments = (options_.features & feature_fragments) != 0;
   auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes);
@@ -132,10 +135,12 @@ KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
   if (p.to->id() == id_) return error(errc::invalid_argument, "a request to ourselves");
   if (requests_.size() >= max_requests)
     return error(errc::queue_full, std::to_string(max_requests) + " requests are under way already");
+  if (auto full = too_many_requests_to(*p.to)) return full;
   while (next_request_ == 0 || requests_.contains(next_request_)) ++next_request_;
   p.id = next_request_++;
   p.begun = p.progress = context_.now();
   requests_.emplace(p.id, &p);
+  count_request(p);
   drained_.reset();
   ++counts_.requests_sent;
   link& l = link_of(p.to);
@@ -425,7 +430,8 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   }
   if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
-  if (!make_room_for_session(session::idle_before_eviction)) return counts_.note(drop::sessions_full, in.from);
+  if (auto const full = make_room_for_session(in.from, false, session::idle_before_eviction))
+    return counts_.note(*full, in.from);
 
   auto const prologue = prologue_of(in.data);
   crypto::noise_handshake handshake(keys_.psk() != nullptr ? crypto::noise_pattern::ikpsk1 : crypto::noise_pattern::ik,
@@ -565,7 +571,7 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
   observed_ = load_endpoint(bytes_view(payload).subspan(9));
   seen_as_.note(*observed_, in.from, context_.now());
 
-  make_room_for_session(duration::zero());
+  static_cast<void>(make_room_for_session(in.from, true, duration::zero()));
   session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
   s->initiated = true;
   s->remote_features = load_be<std::uint32_t>(payload.data() + 4);
@@ -677,6 +683,8 @@ KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const&
   if (!decoded) return counts_.note(drop::malformed, where);
   decoded->storage = std::move(storage);
   ++counts_.answers_received;
+  if (p.kind && decoded->refusal == errc::refused_rate)
+    p.to->pause(*p.kind, context_.now(), std::chrono::milliseconds(decoded->retry_after_ms));
   complete(p, std::move(decoded));
 }
 
@@ -747,7 +755,12 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
   s->receive_key = keys.receive;
   s->confirmed = confirmed;
   s->created = s->last_received = context_.now();
-  if (!confirmed) ++unconfirmed_;
+  s->range = counted_range(remote);
+  ranges_.add(s->range);
+  if (!confirmed) {
+    ++unconfirmed_;
+    unconfirmed_ranges_.add(s->range);
+  }
   session* const opened = s.get();
   l.sessions.push_back(opened);
   sessions_.emplace(local_index, std::move(s));
@@ -755,27 +768,12 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
   return opened;
 }
 
-/// A first flight that nobody follows up must not keep others out: the oldest session that is not confirmed goes first.
-/// In a full table, the one that was idle longest goes, if it was idle for `idle` at least.
-KADORO_DECL bool datagram_transport::make_room_for_session(duration idle) {
-  bool const many_unconfirmed = unconfirmed_ >= max_unconfirmed_sessions;
-  if (!many_unconfirmed && sessions_.size() < max_sessions) return true;
-  session* oldest = nullptr;
-  for (auto const& [index, s] : sessions_)
-    if ((!many_unconfirmed || !s->confirmed) && (oldest == nullptr || s->last_received < oldest->last_received))
-      oldest = s.get();
-  if (!many_unconfirmed && context_.now() - oldest->last_received < idle) return false;
-  link& loser = link_of(oldest->peer);
-  close_session(*oldest);
-  drop_link_if_idle(loser);
-  return true;
-}
-
 /// The peer holds the keys and lives where it says: now, and only now, it is learned.
 KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
   if (!s.confirmed) {
     s.confirmed = true;
     --unconfirmed_;
+    unconfirmed_ranges_.remove(s.range);
     ++counts_.sessions_accepted;
   }
   peer& who = *l.who;
@@ -804,7 +802,11 @@ KADORO_DECL void datagram_transport::close_session(session& s) {
   link& l = link_of(s.peer);
   std::erase(l.sessions, &s);
   contacted_.note(s.remote, context_.now());
-  if (!s.confirmed) --unconfirmed_;
+  ranges_.remove(s.range);
+  if (!s.confirmed) {
+    --unconfirmed_;
+    unconfirmed_ranges_.remove(s.range);
+  }
   sodium_memzero(s.send_key.data(), s.send_key.size());
   sodium_memzero(s.receive_key.data(), s.receive_key.size());
   sessions_.erase(s.local_index);

@@ -67,7 +67,7 @@ KADORO_DECL void datagram_transport::note_progress(pending& p) {
 
 KADORO_DECL void datagram_transport::answer_in_fragments(link& l, frame const& request, bytes answer) {
   large_traffic& t = large_of(l);
-  byte_budget::share memory = sending_memory_.take(answer.size());
+  byte_budget::share memory = sending_memory_.take(answer.size(), counted_range(where_of(l)));
   if (!memory || t.answers.size() == large_traffic::max_answers)  // it asks again, and by then there may be room
     return counts_.note(drop::large_answers_full, where_of(l));
   auto o = std::make_unique<outgoing>(*this, l, frame_kind::answer, request.id, request.transmission, answer);
@@ -236,10 +236,10 @@ KADORO_DECL void datagram_transport::on_fragment(session& s, io::endpoint const&
 
   bool const alone = t.incoming.size(part->of) == 0;
   byte_budget& budget = is_request ? request_memory_ : answer_memory_;
-  auto outcome = t.incoming.add(*part, budget, now);
+  auto outcome = t.incoming.add(*part, budget, now, s.range);
   if (outcome == reassembly::outcome::peer_full || outcome == reassembly::outcome::full) {
     expire_fragments(l);
-    outcome = t.incoming.add(*part, budget, now);
+    outcome = t.incoming.add(*part, budget, now, s.range);
   }
   switch (outcome) {
     case reassembly::outcome::peer_full: return counts_.note(drop::fragments_peer_full, where);
@@ -279,7 +279,7 @@ KADORO_DECL void datagram_transport::on_fragment(session& s, io::endpoint const&
 KADORO_DECL void datagram_transport::remember_served(session& s, frame const& f, served_answer const& answer) {
   large_traffic& t = large_of(link_of(s.peer));
   if (t.recently.size() == large_traffic::max_served) t.recently.erase(t.recently.begin());
-  byte_budget::share memory = request_memory_.take(answer.frame.size());
+  byte_budget::share memory = request_memory_.take(answer.frame.size(), s.range);
   if (memory) t.recently.push_back({f.id, f.transmission, context_.now(), to_bytes(answer.frame), std::move(memory)});
   if (answer.frame.empty() && answer.large.empty())
     owe_word(s, {frame_kind::request, f.id, f.transmission, fragments_arrived::all, 0});

@@ -38,6 +38,8 @@ struct datagram_transport::pending {
   pending& operator=(pending const&) = delete;
   ~pending() {
     if (id == 0) return;
+    --to->under_way;
+    transport.request_ranges_.remove(range);
     transport.requests_.erase(id);
     if (transport.requests_.empty()) transport.drained_.set();
   }
@@ -48,7 +50,9 @@ struct datagram_transport::pending {
   datagram_transport& transport;
   peer_ref to;
   bytes encoded;
+  std::optional<work> kind;
   bool read_only = false;
+  std::optional<std::uint64_t> range;  // that it counts against
   std::uint32_t id = 0;
   std::uint8_t transmissions = 0;
   std::size_t on_session = 0;  // how many of them went out on a session since the peer was last heard on it

@@ -15,7 +15,8 @@ inline std::vector<reassembly::entry>::const_iterator reassembly::find(frame_kin
   return std::find_if(open_.begin(), open_.end(), [of, id](entry const& e) { return e.of == of && e.id == id; });
 }
 
-KADORO_DECL reassembly::outcome reassembly::add(fragment const& f, byte_budget& budget, time_point now) {
+KADORO_DECL reassembly::outcome reassembly::add(fragment const& f, byte_budget& budget, time_point now,
+                                                std::optional<std::uint64_t> range) {
   auto at = find(f.of, f.id);
   if (at != open_.end() && at->transmission != f.transmission) {
     if (f.transmission < at->transmission) return outcome::outdated;
@@ -24,7 +25,7 @@ KADORO_DECL reassembly::outcome reassembly::add(fragment const& f, byte_budget& 
   }
   if (at == open_.end()) {
     if (size(f.of) == max_messages) return outcome::peer_full;
-    byte_budget::share memory = budget.take(f.count * fragment_data_bytes);
+    byte_budget::share memory = budget.take(f.count * fragment_data_bytes, range);
     if (!memory) return outcome::full;
     at =
         open_.insert(open_.end(), entry{f.of, f.id, f.transmission, f.count, f.number, 0, f.count * fragment_data_bytes,

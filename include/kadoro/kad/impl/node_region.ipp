@@ -1,0 +1,67 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "kadoro/kad/impl/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+// Whoever makes up identities until enough of them lie close to a key owns the r closest to it, in however many address
+// ranges they live. What it cannot do is hide that they are too many for so small a region. As in "Content Censorship
+// in the InterPlanetary File System" (Sridhar et al., NDSS 2024) the remedy is to store in the whole region that should
+// hold as many honest peers as one wants.
+
+/// How far apart two are, of all keys: 0 to 1.
+inline double distance_of(key const& a, key const& b) noexcept {
+  return std::ldexp(
+      static_cast<double>(load_be<std::uint64_t>(a.bytes().data()) ^ load_be<std::uint64_t>(b.bytes().data())), -64);
+}
+
+/// How surprised one must be to meet `count` where `expected` are due: the negative logarithm of a bound on its
+/// probability (Chernoff's, for a Poisson distribution).
+inline double surprise_at(double count, double expected) noexcept {
+  if (expected >= count) return 0;
+  return expected - count + count * std::log(count / std::max(expected, 1e-9));
+}
+
+/// By how close those are that this node knows around itself; 0 if they are too few to say.
+KADORO_DECL double node_core::estimated_servers() const {
+  static constexpr std::size_t fewest = 8;
+  std::vector<contact> near;
+  table_.closest(table_.self(), k(), near);
+  if (near.size() < std::max(fewest, k())) return 0;
+  return static_cast<double>(near.size() - 1) / distance_of(table_.self(), near.back().id);
+}
+
+/// How many of those that a lookup has found make up the region in which to store and to seek; 0: nobody crowds there.
+KADORO_DECL std::size_t node_core::region_width(lookup const& seek) const {
+  static constexpr double suspicious = 14;  // once in a million
+  static constexpr std::size_t safe = 8;    // so many are due in a region in which at least one is
+  double const servers = options_.max_region > 0 ? estimated_servers() : 0;
+  if (servers == 0) return 0;
+  auto const race = seek.racing();
+  std::vector<double> due;  // up to each of them
+  for (lookup::candidate const* c : race) due.push_back(servers * distance_of(seek.target(), c->id));
+  double surprise = 0;
+  for (std::size_t i = 0; i < due.size(); ++i)
+    surprise = std::max(surprise, surprise_at(static_cast<double>(i + 1), due[i]));
+  if (surprise < suspicious) return 0;
+  auto const wanted = static_cast<double>(std::max(options_.replicas, safe));
+  auto const within = std::count_if(due.begin(), due.end(), [wanted](double d) { return d <= wanted; });
+  return std::min(static_cast<std::size_t>(within), options_.max_region);
+}
+
+/// After a lookup: where others crowd around the target, it goes on until the whole region has been asked.
+KADORO_DECL coro::task<void> node_core::seek_region(node_core& core, lookup& seek, lookup::visitor& sees) {
+  static constexpr int max_rounds = 3;
+  for (int round = 0; round < max_rounds && !core.closed_; ++round) {
+    std::size_t const width = core.region_width(seek);
+    if (width <= seek.width()) co_return;
+    if (round == 0) ++core.crowded_;
+    seek.widen(width);
+    co_await seek_all(core, seek, sees);
+  }
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail

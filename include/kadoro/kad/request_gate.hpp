@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "kadoro/transport/address_range.hpp"
+#include "kadoro/transport/datagram/rate_limiter.hpp"
+#include "kadoro/transport/message.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad {
+
+/// How much one peer may ask a node to do: so much a second, and so much at once after a rest. An address range may ask
+/// for `of_range` times as much. The defaults are far above what an honest peer needs, and far below what one needs to
+/// keep a core busy: verifying a signature takes about 60 microseconds, a read a few. Private ranges are not limited.
+struct request_limits {
+  struct rate {
+    double per_second;
+    double burst;
+  };
+  rate reads = {20'000, 40'000};
+  rate writes = {1'000, 4'000};
+  rate written_bytes = {4 << 20, 64 << 20};  ///< of keys and values
+  rate watches = {200, 4'096};               ///< new ones and renewals
+  double of_range = 4;
+};
+
+struct request_counters {
+  std::uint64_t refused_reads = 0;
+  std::uint64_t refused_writes = 0;
+  std::uint64_t refused_written_bytes = 0;
+  std::uint64_t refused_watches = 0;
+};
+
+/// Refuses what one peer or one address range asks too much of, and says when it may be asked again.
+///
+/// Remembers at most `max_peers` and `max_ranges`. A peer that comes when all places are taken counts against its range
+/// only, a range against one bucket that it shares with all others like it.
+class request_gate {
+ public:
+  static constexpr std::size_t max_peers = 4096;
+  static constexpr std::size_t max_ranges = 1024;
+
+  KADORO_DECL explicit request_gate(request_limits const& limits);
+
+  /// Nothing: it may be served. Else how long it should wait, a millisecond at least.
+  KADORO_DECL std::optional<duration> check(transport::peer const& from, transport::message const& request,
+                                            time_point now);
+
+  std::size_t peers() const noexcept { return peers_.size(); }
+  std::size_t ranges() const noexcept { return ranges_.size(); }
+  request_counters const& counters() const noexcept { return counters_; }
+
+ private:
+  using token_bucket = transport::datagram::token_bucket;
+
+  /// What one of them may do.
+  struct allowance {
+    allowance(request_limits const& of, double times) noexcept;
+    std::array<token_bucket, transport::work_kinds> requests;  ///< by kind
+    token_bucket bytes;
+    time_point last{};
+  };
+
+  KADORO_DECL std::optional<duration> take(allowance& of, transport::work kind, double bytes, time_point now);
+  template <class Name>
+  allowance* find(std::map<Name, allowance>& among, Name const& who, std::size_t most, double times, time_point now);
+
+  request_limits limits_;
+  duration idle_;  ///< after so long everything is as at the beginning
+  std::map<transport::peer_id, allowance> peers_;
+  std::map<std::uint64_t, allowance> ranges_;
+  allowance others_;
+  request_counters counters_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::kad
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/request_gate.ipp"
+#endif

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "kadoro/io/endpoint.hpp"
+#include "kadoro/transport/peer.hpp"
+
+namespace kadoro::inline KADORO_ABI::transport {
+
+/// The range of addresses that one owner usually holds, which limits count against: the first 3 bytes of IPv4, the
+/// first 6 of IPv6. Nothing for private ones, where a range says nothing of an owner.
+inline std::optional<std::uint64_t> counted_range(io::endpoint const& where) noexcept {
+  return where.is_private() ? std::nullopt : std::optional(where.range());
+}
+
+/// The range that a peer has proved to live in. Nothing if it has proved none, or a private one.
+inline std::optional<std::uint64_t> proved_range(peer const& who) noexcept {
+  for (peer::address const& a : who.addresses()) {
+    if (!a.confirmed) continue;
+    auto const where = a.where.udp_endpoint();
+    return where ? counted_range(*where) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+/// How much of something each address range has. Ranges that do not count are nobody's.
+class range_tally {
+ public:
+  std::size_t of(std::optional<std::uint64_t> range) const noexcept {
+    if (!range) return 0;
+    auto const at = counts_.find(*range);
+    return at == counts_.end() ? 0 : at->second;
+  }
+
+  void add(std::optional<std::uint64_t> range, std::size_t amount = 1) {
+    if (range) counts_[*range] += amount;
+  }
+
+  /// What was added before.
+  void remove(std::optional<std::uint64_t> range, std::size_t amount = 1) noexcept {
+    if (!range) return;
+    auto const at = counts_.find(*range);
+    at->second -= amount;
+    if (at->second == 0 && counts_.size() > max_idle) counts_.erase(at);
+  }
+
+ private:
+  static constexpr std::size_t max_idle = 256;  ///< so many stay for the next time, which then need not allocate
+
+  std::map<std::uint64_t, std::size_t> counts_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::transport
