@@ -65,6 +65,7 @@
 #include "kadoro/io/timer_wheel.hpp"
 #include "kadoro/io/udp_port.hpp"
 #include "kadoro/io/udp_socket.hpp"
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/get_result.hpp"
 #include "kadoro/kad/kept_slot.hpp"
 #include "kadoro/kad/key.hpp"

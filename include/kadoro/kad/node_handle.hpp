@@ -149,6 +149,7 @@ result<void> submit(std::shared_ptr<handle_state> const& of, handle_operation<T>
 KADORO_DECL handle_operation<put_receipt> handle_put(bytes_view key, bytes_view value, put_options how,
                                                      std::uint32_t flags);
 KADORO_DECL handle_operation<get_result> handle_get(bytes_view key, get_options how);
+KADORO_DECL handle_operation<content_result> handle_get_content(bytes_view key, get_options how);
 KADORO_DECL handle_operation<put_receipt> handle_provide(multihash const& content, put_options how, bool withdraw);
 KADORO_DECL handle_operation<providers_result> handle_get_providers(multihash const& content, get_options how);
 
@@ -199,6 +200,24 @@ class node_handle {
   template <class Then>
   result<void> get(bytes_view key, get_options how, Then then) const {
     return detail::submit<get_result>(state_, detail::handle_get(key, how), std::move(then));
+  }
+
+  std::future<result<put_receipt>> put_content(bytes_view value, put_options how = {}) const {
+    return detail::submit<put_receipt>(state_,
+                                       detail::handle_put(content_key(value), value, how, record::flag_content));
+  }
+  template <class Then>
+  result<void> put_content(bytes_view value, put_options how, Then then) const {
+    return detail::submit<put_receipt>(state_, detail::handle_put(content_key(value), value, how, record::flag_content),
+                                       std::move(then));
+  }
+
+  std::future<result<content_result>> get_content(bytes_view key, get_options how = {}) const {
+    return detail::submit<content_result>(state_, detail::handle_get_content(key, how));
+  }
+  template <class Then>
+  result<void> get_content(bytes_view key, get_options how, Then then) const {
+    return detail::submit<content_result>(state_, detail::handle_get_content(key, how), std::move(then));
   }
 
   std::future<result<put_receipt>> provide(multihash const& content, put_options how = {}) const {

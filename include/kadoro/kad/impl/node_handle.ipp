@@ -45,6 +45,13 @@ KADORO_DECL handle_operation<get_result> handle_get(bytes_view key, get_options 
   };
 }
 
+KADORO_DECL handle_operation<content_result> handle_get_content(bytes_view key, get_options how) {
+  return [key = to_bytes(key), how](std::shared_ptr<node_core> core) mutable {
+    auto work = core->get_content(std::move(key), how);
+    return detached_get(std::move(core), std::move(work));
+  };
+}
+
 KADORO_DECL handle_operation<put_receipt> handle_provide(multihash const& content, put_options how, bool withdraw) {
   return [content, how, withdraw](std::shared_ptr<node_core> core) {
     auto work = withdraw ? core->unprovide(content, how) : core->provide(content, how);
