@@ -87,6 +87,7 @@
 #include "kadoro/kad/validator.hpp"
 #include "kadoro/kad/verified_cache.hpp"
 #include "kadoro/kad/watch.hpp"
+#include "kadoro/kad/watch_reader.hpp"
 #include "kadoro/kad/watcher_table.hpp"
 #include "kadoro/multiformats/base58.hpp"
 #include "kadoro/multiformats/key_protobuf.hpp"

@@ -70,6 +70,7 @@
 #include "kadoro/kad/impl/validator.ipp"
 #include "kadoro/kad/impl/verified_cache.ipp"
 #include "kadoro/kad/impl/watch.ipp"
+#include "kadoro/kad/impl/watch_reader.ipp"
 #include "kadoro/kad/impl/watched_key.ipp"
 #include "kadoro/kad/impl/watcher_table.ipp"
 #include "kadoro/multiformats/impl/base58.ipp"

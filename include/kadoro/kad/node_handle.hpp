@@ -9,6 +9,7 @@
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/inbox.hpp"
 #include "kadoro/kad/node.hpp"
+#include "kadoro/kad/watch_reader.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -244,6 +245,10 @@ class node_handle {
   result<void> get_providers(multihash const& content, get_options how, Then then) const {
     return detail::submit<providers_result>(state_, detail::handle_get_providers(content, how), std::move(then));
   }
+
+  /// The records under `key` as they come and go, to read in another thread. Up to `bound` events wait for the reader.
+  /// Errors: `closed`, `queue_full`, `invalid_argument`; those of `node::watch` come out of the reader.
+  KADORO_DECL result<watch_reader> watch(bytes_view key, std::size_t bound = watch_reader::default_bound) const;
 
   /// Requests of all copies that have no outcome yet.
   std::size_t under_way() const noexcept { return state_->under_way.load(std::memory_order_relaxed); }

@@ -49,6 +49,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
   KADORO_DECL result<watch> watch_key(bytes_view key);
+  /// Runs `work` until the node closes; drops it if that has begun.
+  void run_job(coro::task<void> work) { jobs_.spawn(std::move(work)); }
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
   /// Closes, and holds on to the core until that is done.
