@@ -58,6 +58,11 @@ int main() {
                 (got ? got->explain() : got.error().message());
     });
   for (std::thread& each : workers) each.join();
+
+  // A watch may wait in any thread, too. What is there comes first.
+  auto changes = handle.watch(as_bytes("result of worker 0"));
+  if (!changes) return 1;
+  if (auto const first = changes->next()) std::cout << "watched: " << kad::to_string(first->what) << '\n';
   for (std::string const& line : said) std::cout << line << '\n';
 
   // By a callback: on the node's thread, so it hands over what it heard.

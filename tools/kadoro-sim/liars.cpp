@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/key.hpp"
 #include "malice.hpp"
 
@@ -50,13 +51,19 @@ class liars::lying final : public liar {
 
   void spread() {
     bool const has_records = kind_ == fault::stale_records || kind_ == fault::forge_records;
-    if (!has_records || seen_.empty() || !self_.running()) return;
+    bool const content = kind_ == fault::forge_records && !contents_.empty() && random_.below(3) == 0;
+    if (!has_records || (seen_.empty() && !content) || !self_.running()) return;
     auto const& members = all_.run_.members();
     member& to = *members[static_cast<std::size_t>(random_.below(members.size()))];
     if (&to == &self_ || !to.running() || to.how().nat != nullptr) return;
-    auto const some = std::next(seen_.begin(), static_cast<std::ptrdiff_t>(random_.below(seen_.size())));
-    auto const what =
-        std::make_shared<kad::record const>(kind_ == fault::stale_records ? some->second : forged(some->second));
+    std::shared_ptr<kad::record const> what;
+    if (content) {
+      what = std::make_shared<kad::record const>(
+          forged_content(contents_[static_cast<std::size_t>(random_.below(contents_.size()))]));
+    } else {
+      auto const some = std::next(seen_.begin(), static_cast<std::ptrdiff_t>(random_.below(seen_.size())));
+      what = std::make_shared<kad::record const>(kind_ == fault::stale_records ? some->second : forged(some->second));
+    }
     peer_ref target = self_.node()->peer_of(to.id());
     target->add_address(to.address(), false);
     count();
@@ -70,9 +77,19 @@ class liars::lying final : public liar {
     return request.type == message_type::put_value || request.type == message_type::replicate;
   }
 
+  static bool is_renewal(message const& request) noexcept {
+    return request.type == message_type::renew || request.type == message_type::renew_content;
+  }
+
   /// Remembers a record that somebody brought: the first of its slot, or the last.
   void capture(message const& request, bool newer_too) {
     if (!request.record) return;
+    if (kad::is_content(*request.record)) {
+      bytes const key = to_bytes(request.key);
+      bool const known = std::count(contents_.begin(), contents_.end(), key) > 0;
+      if (!known && contents_.size() < max_seen) contents_.push_back(key);
+      return;
+    }
     auto what = kad::from_wire(*request.record, request.key);
     if (!what || !equal(what->key, request.key)) return;
     slot_name const slot{what->key, what->publisher};
@@ -161,6 +178,13 @@ class liars::lying final : public liar {
     return r;
   }
 
+  /// Something else under that key.
+  kad::record forged_content(bytes const& key) {
+    bytes value(16);
+    random_.fill(value);
+    return kad::make_content(key, value, std::chrono::seconds(5));
+  }
+
   void show(message const& request, message& answer, bool forge_them) {
     shown_.clear();
     auto const first = seen_.lower_bound({to_bytes(request.key), peer_id()});
@@ -180,14 +204,20 @@ class liars::lying final : public liar {
   bool forge(peer_ref const& from, message const& request, message& answer) {
     if (is_write(request)) capture(request, true);
     if (request.type != message_type::get_value) return false;
-    show(request, answer, true);
+    if (request.record && kad::is_content(*request.record)) {
+      shown_ = {forged_content(to_bytes(request.key))};
+      answer.records.push_back(kad::to_wire(shown_[0], kad::to_wire_ms(shown_[0].lifetime_max), false));
+      count();
+    } else {
+      show(request, answer, true);
+    }
     true_contacts(from, request, answer);
     return true;
   }
 
   bool keep_old(peer_ref const& from, message const& request, message& answer) {
     if (is_write(request)) capture(request, false);
-    if (is_write(request) || request.type == message_type::renew) return true;
+    if (is_write(request) || is_renewal(request)) return true;
     if (request.type != message_type::get_value) return false;
     show(request, answer, false);
     true_contacts(from, request, answer);
@@ -195,7 +225,7 @@ class liars::lying final : public liar {
   }
 
   bool swallow(message const& request) {
-    if (!is_write(request) && request.type != message_type::renew) return false;
+    if (!is_write(request) && !is_renewal(request)) return false;
     count();
     return true;
   }
@@ -207,6 +237,7 @@ class liars::lying final : public liar {
   std::uint64_t way_ = 0;
   std::vector<peer_id> made_up_;
   std::map<slot_name, kad::record> seen_;
+  std::vector<bytes> contents_;  // keys
   std::vector<kad::record> shown_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kadoro/coro/sleep.hpp"
+#include "kadoro/kad/content.hpp"
 
 namespace kadoro_sim {
 
@@ -130,6 +131,7 @@ void member::crash() {
   transport_ = nullptr;
   host_.reset();
   publishes_.clear();
+  contents_.clear();
   last_get_.clear();
   joined_ = announced_ = false;
   state_ = state::off;
@@ -158,6 +160,7 @@ coro::task<void> member::end(member& m, bool withdraw) {
   co_await m.node_->close();
   m.oracle_.end_life(m.id_);
   m.publishes_.clear();
+  m.contents_.clear();
   m.ended_at_ = m.world_.now();
   m.state_ = state::left;
 }
@@ -184,7 +187,8 @@ void member::set_liar(std::shared_ptr<liar> how) {
 
 bool member::on_request(peer_ref const& from, message const& request, message& answer, reply& how) {
   if (liar_) return liar_->on_request(from, request, answer, how);
-  if (how_.old_version && (request.type == message_type::renew || request.type == message_type::replicate)) {
+  if (how_.old_version && (request.type == message_type::renew || request.type == message_type::replicate ||
+                           request.type == message_type::renew_content)) {
     oracle_.injected(fault::old_version);
     answer.refusal = errc::refused_unsupported;
     how = reply::send;
@@ -196,7 +200,7 @@ bool member::on_request(peer_ref const& from, message const& request, message& a
 void member::on_served(peer_ref const& from, message const& request, message const& answer, reply how) {
   if (answer.refusal == errc::refused_full) oracle_.injected(fault::full_store);
   bool const write = request.type == message_type::put_value || request.type == message_type::replicate ||
-                     request.type == message_type::renew;
+                     request.type == message_type::renew || request.type == message_type::renew_content;
   if (write && running() && how_.mode == kad::peer_mode::server) judge_write(from);
   oracle_.on_served(id_, *node_, from, request, answer, how);
 }
@@ -247,6 +251,22 @@ coro::task<void> member::live(member& m) {
 
 std::string member::random_key() { return "work/" + std::to_string(random_.below(plan_.keys)); }
 
+/// One of a few, so that several put the same; some need more than one packet.
+std::string member::random_content() {
+  std::uint64_t const which = random_.below(plan_.keys);
+  return "content " + std::to_string(which) + " " + std::string(which % 4 == 3 ? 3000 : 40 * which, 'x');
+}
+
+bool member::turns_to_content() {
+  return plan_.transport == transport_kind::datagram && one_in(plan_.content, random_);
+}
+
+namespace {
+
+std::string key_of(std::string const& content) { return std::string(as_text(kad::content_key(as_bytes(content)))); }
+
+}  // namespace
+
 kad::put_options member::put_options(kad::quorum quorum, bool read_back) const {
   kad::put_options o;
   o.quorum = quorum;
@@ -261,8 +281,15 @@ coro::task<void> member::write(member& m) {
     duration const pause = around(2 * m.plan_.think, m.random_);
     auto const slept = co_await coro::sleep_for(pause);
     if (!slept || !m.working_ || m.state_ != state::running) break;
-    std::string const key = m.random_key();
+    bool const content = m.turns_to_content();
+    std::string const value = content ? m.random_content() : "";
+    std::string const key = content ? key_of(value) : m.random_key();
     if (m.busy_keys_.contains(key)) continue;
+    if (m.contents_.contains(key) && one_in(4, m.random_)) {
+      m.node_->release_content(as_bytes(key));
+      m.contents_.erase(key);
+      continue;
+    }
     if (m.publishes_.contains(key) && one_in(4, m.random_)) {
       co_await withdraw_once(m, key);
       continue;
@@ -270,6 +297,10 @@ coro::task<void> member::write(member& m) {
     std::uint64_t const which = m.random_.below(6);
     auto const quorum = which == 0 ? kad::quorum::all() : which == 1 ? kad::quorum::one() : kad::quorum::majority();
     bool const read_back = one_in(8, m.random_);
+    if (content) {
+      co_await put_content_once(m, value, quorum, read_back);
+      continue;
+    }
     co_await put_once(m, key, quorum, read_back);
   }
 }
@@ -279,9 +310,14 @@ coro::task<void> member::read(member& m) {
     duration const pause = around(m.plan_.think, m.random_);
     auto const slept = co_await coro::sleep_for(pause);
     if (!slept || !m.working_ || m.state_ != state::running) break;
-    std::string const key = m.random_key();
+    bool const content = m.turns_to_content();
+    std::string const key = content ? key_of(m.random_content()) : m.random_key();
     bool const majority = one_in(2, m.random_);
     if (!m.may_get(key)) continue;
+    if (content) {
+      co_await get_content_once(m, key, majority);
+      continue;
+    }
     co_await get_once(m, key, majority);
   }
 }
@@ -379,6 +415,39 @@ coro::task<void> member::get_once(member& m, std::string key, bool majority) {
   m.oracle_.tally().gets_found += got->found() ? 1u : 0u;
   m.oracle_.end_get(m.id_, followed.watch, *got);
   under_way.ended("GET", got->steps().steps().size());
+}
+
+coro::task<void> member::put_content_once(member& m, std::string value, kad::quorum quorum, bool read_back) {
+  std::string const key = key_of(value);
+  operation const under_way(m, key);
+  followed_put followed(m.oracle_, m.id_, key);
+  followed.watch.content = true;
+  ++m.values_;
+  auto const how = m.put_options(quorum, read_back);
+  m.oracle_.on_content_put(m.id_, as_bytes(key));
+  auto const receipt = co_await m.node_->put_content(as_bytes(value), how);
+  if (!receipt) co_return;
+  m.contents_.insert(key);
+  ++m.oracle_.tally().puts;
+  auto const settled = co_await receipt->settled();
+  if (!settled) co_return;
+  m.oracle_.tally().puts_ok += receipt->ok() ? 1u : 0u;
+  m.oracle_.end_put(m.id_, followed.watch, *receipt, quorum);
+  under_way.ended("PUT of content", receipt->steps().steps().size());
+}
+
+coro::task<void> member::get_content_once(member& m, std::string key, bool majority) {
+  operation const under_way(m, key);
+  followed_get followed(m.oracle_, m.id_, key, majority);
+  kad::get_options how;
+  if (majority) how.quorum = kad::quorum::majority();
+  auto const got = co_await m.node_->get_content(as_bytes(key), how);
+  if (!got) co_return;
+  m.last_get_.insert_or_assign(key, got->details());
+  ++m.oracle_.tally().gets;
+  m.oracle_.tally().gets_found += got->found() ? 1u : 0u;
+  m.oracle_.end_content_get(m.id_, followed.watch, *got);
+  under_way.ended("GET of content", got->steps().steps().size());
 }
 
 }  // namespace kadoro_sim

@@ -100,6 +100,8 @@ class member final : private witness {
 
   /// What it publishes now, by key: what a GET in calm must find. Only of puts whose receipt was ok.
   std::map<std::string, std::uint64_t> const& publishes() const noexcept { return publishes_; }
+  /// Likewise its contents, by their keys.
+  std::set<std::string> const& contents() const noexcept { return contents_; }
   kadoro::kad::store_limits limits() const noexcept;
   /// Operations begun and not ended.
   std::size_t operations() const noexcept { return operations_; }
@@ -108,6 +110,9 @@ class member final : private witness {
   static kadoro::coro::task<void> put_once(member& m, std::string key, kadoro::kad::quorum quorum, bool read_back);
   static kadoro::coro::task<void> withdraw_once(member& m, std::string key);
   static kadoro::coro::task<void> get_once(member& m, std::string key, bool majority);
+  static kadoro::coro::task<void> put_content_once(member& m, std::string value, kadoro::kad::quorum quorum,
+                                                   bool read_back);
+  static kadoro::coro::task<void> get_content_once(member& m, std::string key, bool majority);
 
  private:
   std::uint64_t on_asked(peer_ref const& to, message const& what) override { return oracle_.on_asked(id_, to, what); }
@@ -126,6 +131,8 @@ class member final : private witness {
   static kadoro::coro::task<void> end(member& m, bool withdraw);
   kadoro::kad::put_options put_options(kadoro::kad::quorum quorum, bool read_back) const;
   std::string random_key();
+  std::string random_content();
+  bool turns_to_content();
   bool may_get(std::string const& key) const;
   class operation;
 
@@ -146,6 +153,7 @@ class member final : private witness {
   kadoro::time_point disturbed_at_{};
   kadoro::time_point ended_at_{};
   std::map<std::string, std::uint64_t> publishes_;
+  std::set<std::string> contents_;
   std::set<std::string> busy_keys_;
   std::map<std::string, kadoro::kad::get_result> last_get_;
   std::size_t operations_ = 0;

@@ -10,10 +10,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Clocks drift by 1 % at most; what is said here holds with half as much again.
-constexpr duration shortened(duration life) noexcept { return life - life * 15 / 1000 - 20ms; }
-constexpr duration lengthened(duration life) noexcept { return life + life * 15 / 1000 + 20ms; }
-
 std::string text_of(bytes_view key) { return kad::printable(key); }
 
 /// Enough to tell values apart, and quick: FNV-1a over words.
@@ -65,6 +61,14 @@ void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_poin
     slot_name const& slot = entry.first;
     promise const& p = entry.second;
     if (p.remembered_until <= now) continue;
+    if (slot.publisher.empty()) {
+      if (p.lives_until > now &&
+          !expect(store.find_content(slot.key, host_now).has_value(), check::durable_is_kept, [&] {
+            return who.short_string() + " has called content " + text_of(slot.key) + " durable, but starts without it";
+          }))
+        return;
+      continue;
+    }
     auto const known = store.highest(slot.key, slot.publisher);
     auto const lacks = [&] {
       return who.short_string() + " has called " + name(slot) + ", sequence " + std::to_string(p.sequence) +
@@ -81,6 +85,7 @@ void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_poin
   std::vector<kad::kept_slot> slots;
   store.for_each_kept([&slots](kad::kept_slot s) { slots.push_back(std::move(s)); });
   for (kad::kept_slot const& s : slots) {
+    if (s.valid && s.valid->what.is_content()) reloaded_content(who, s, before, host_now);
     if (s.relayed || s.owner == who || !correct_ever_.contains(s.owner)) continue;
     slot_name const slot{s.key, s.owner};
     kad::kept_copy const* const live = s.valid ? &*s.valid : s.pending ? &*s.pending : nullptr;
@@ -141,6 +146,11 @@ bool oracle::was_said(peer_id const& publisher, bytes_view key, std::uint64_t se
 
 copy oracle::copy_of(wire::record const& what, bytes_view key) const {
   copy c;
+  if (kad::is_content(what)) {
+    c.genuine = equal(kad::content_key(what.value), key);
+    if (what.remaining_ms > 0) c.until = world_.now() + shortened(std::chrono::milliseconds(what.remaining_ms));
+    return c;
+  }
   auto const publisher = peer_id::from_bytes(what.publisher);
   if (!publisher) return c;
   c.publisher = *publisher;
@@ -168,7 +178,9 @@ std::uint64_t oracle::on_asked(peer_id const& self, peer_ref const& to, message 
     auto const publisher = peer_id::from_bytes(what.record->publisher);
     if (publisher && *publisher == self) note_statement(self, *what.record, what.key);
   }
-  if (what.record && correct(self)) {
+  if (what.record && kad::is_content(*what.record)) {
+    if (correct(self) && what.type == message_type::replicate) hands_on_content(self, what);
+  } else if (what.record && correct(self)) {
     if (what.type == message_type::put_value) publishes(self, what);
     if (what.type == message_type::replicate) hands_on(self, what);
   }
@@ -278,7 +290,7 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
       return;
     }
   }
-  if (r.type == message_type::put_value || r.type == message_type::renew) {
+  if (r.type == message_type::put_value || r.type == message_type::renew || r.type == message_type::renew_content) {
     auto const found = puts_.find({r.self, r.key});
     if (found == puts_.end() || !answer) return;
     put_watch::said& s = found->second->answers[r.to];
@@ -301,6 +313,13 @@ void oracle::on_served(peer_id const& self, kad::node& node, peer_ref const& fro
       if (equal(w.publisher, self.bytes())) note_statement(self, w, request.key);
   auto const at = memories_.find(self);
   if (at == memories_.end() || how != witness::reply::send) return;
+  if (request.record && kad::is_content(*request.record)) {
+    if (answer.refusal) return;
+    if (request.type != message_type::get_value)
+      return accepted_content(self, node.store(), at->second, from, request, answer);
+    served_content(self, at->second, request, answer);
+    return named_closest(self, node.table(), from, request, answer);
+  }
   switch (request.type) {
     case message_type::put_value:
     case message_type::replicate:
@@ -444,7 +463,7 @@ void oracle::served(peer_id const& self, memory& in, message const& request, mes
   if (request.records_cursor > 0) return;  // not the whole of it
   for (auto at = in.lower_bound({to_bytes(request.key), peer_id()});
        at != in.end() && equal(at->first.key, request.key); ++at) {
-    if (at->second.surely_until <= now) continue;
+    if (at->second.surely_until <= now || at->first.publisher.empty()) continue;  // content is asked for otherwise
     if (!expect(shown.contains(at->first.publisher), check::kept_by_holder, [&] {
           return self.short_string() + " does not serve " + name(at->first) + ", which it acknowledged with sequence " +
                  std::to_string(at->second.sequence) + " and which lives on for " +
@@ -528,6 +547,7 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
     auto const& in = memory_of->second;
     for (auto at = in.lower_bound({watch.key, peer_id()}); at != in.end() && at->first.key == watch.key; ++at) {
       held const& it = at->second;
+      if (at->first.publisher.empty()) continue;  // content is another GET's
       if (it.acknowledged >= h.asked_at || it.surely_until <= world_.now()) continue;
       bool const ran_out = std::any_of(h.copies.begin(), h.copies.end(), [&](copy const& c) {  // for all that was heard
         return c.publisher == at->first.publisher && c.until <= world_.now();
@@ -616,7 +636,7 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
       case kad::replica::state::stored: {
         right = said.stored;
         if (!correct(r.peer) || born_.at(r.peer) >= watch.begun) break;  // it may have been somebody else who said so
-        auto const acks = acknowledgements_.find({r.peer, {watch.key, self}});
+        auto const acks = acknowledgements_.find({r.peer, {watch.key, watch.content ? peer_id() : self}});
         right = right && acks != acknowledgements_.end() &&
                 std::any_of(acks->second.begin(), acks->second.end(), [&](auto const& ack) {
                   // On a stream nobody hears a sequence, also when the putter, which had not met its peer, sent one.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kadoro/io/sim/world.hpp"
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/node.hpp"
 #include "observed_transport.hpp"
 #include "plan.hpp"
@@ -16,7 +17,15 @@ namespace kadoro_sim {
 
 using kadoro::kad::peer_id;
 
-/// What one publisher says under one key.
+/// Clocks drift by 1 % at most; what is said of spans holds with half as much again.
+constexpr kadoro::duration shortened(kadoro::duration life) noexcept {
+  return life - life * 15 / 1000 - std::chrono::milliseconds(20);
+}
+constexpr kadoro::duration lengthened(kadoro::duration life) noexcept {
+  return life + life * 15 / 1000 + std::chrono::milliseconds(20);
+}
+
+/// What one publisher says under one key. Content has none.
 struct slot_name {
   kadoro::bytes key;
   peer_id publisher;
@@ -66,6 +75,7 @@ struct put_watch {
   };
   kadoro::bytes key;
   kadoro::time_point begun;
+  bool content = false;
   std::map<peer_id, said> answers;
 };
 
@@ -121,6 +131,8 @@ class oracle {
   void end_get(peer_id const& self, get_watch& watch, kadoro::kad::get_result const& got);
   void drop_get(peer_id const& self, get_watch const& watch) noexcept;
 
+  void end_content_get(peer_id const& self, get_watch& watch, kadoro::kad::content_result const& got);
+
   void begin_put(peer_id const& self, put_watch& watch);
   /// When the receipt has settled.
   void end_put(peer_id const& self, put_watch& watch, kadoro::kad::put_receipt const& receipt,
@@ -130,6 +142,8 @@ class oracle {
   /// The user of `self` puts something under `key`, or has withdrawn it, by a tombstone of that sequence.
   void on_put(peer_id const& self, kadoro::bytes_view key) { withdrawn_.erase({kadoro::to_bytes(key), self}); }
   void on_withdrawn(peer_id const& self, kadoro::bytes_view key, std::uint64_t sequence);
+  /// The user of `self` puts content: from now on it has that, whatever others bring.
+  void on_content_put(peer_id const& self, kadoro::bytes_view key) { own_contents_.emplace(self, kadoro::to_bytes(key)); }
 
  private:
   /// What a publisher said under a key.
@@ -179,6 +193,12 @@ class oracle {
   void accepted(peer_id const& self, kadoro::kad::record_store const& store, memory& in, peer_ref const& from,
                 message const& request);
   void served(peer_id const& self, memory& in, message const& request, message const& answer);
+  void accepted_content(peer_id const& self, kadoro::kad::record_store const& store, memory& in, peer_ref const& from,
+                        message const& request, message const& answer);
+  void served_content(peer_id const& self, memory& in, message const& request, message const& answer);
+  void hands_on_content(peer_id const& self, message const& what);
+  void reloaded_content(peer_id const& who, kadoro::kad::kept_slot const& kept, memory const& before,
+                        kadoro::time_point host_now);
   void named_closest(peer_id const& self, kadoro::kad::routing_table const& table, peer_ref const& from,
                      message const& request, message const& answer);
   void publishes(peer_id const& self, message const& what);
@@ -206,9 +226,10 @@ class oracle {
   std::map<std::pair<peer_id, kadoro::bytes>, get_watch*> gets_;
   std::map<std::pair<peer_id, kadoro::bytes>, put_watch*> puts_;
   std::map<std::pair<peer_id, slot_name>, std::vector<std::pair<std::uint64_t, kadoro::time_point>>>
-      acknowledgements_;                          ///< by holder and slot, over all its lives
-  std::map<peer_id, hearsay> hearsay_;            ///< of this life of each
-  std::map<slot_name, std::uint64_t> withdrawn_;  ///< by their users
+      acknowledgements_;                                      ///< by holder and slot, over all its lives
+  std::map<peer_id, hearsay> hearsay_;                        ///< of this life of each
+  std::map<slot_name, std::uint64_t> withdrawn_;              ///< by their users
+  std::set<std::pair<peer_id, kadoro::bytes>> own_contents_;  ///< ever put by whom
 };
 
 }  // namespace kadoro_sim

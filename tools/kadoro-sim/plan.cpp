@@ -48,6 +48,7 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   p.length = limits.length ? *limits.length : 4 * p.lifetime + 2s;
   p.calm = 2 * p.lifetime + 18s;
   p.announced = 30s;
+  p.content = 2 + random.below(5);
   return p;
 }
 

@@ -29,7 +29,8 @@ struct plan {
   std::size_t directories = 8;  ///< so many members have one
   std::size_t k = 20;
   std::size_t replicas = 4;
-  std::size_t keys = 8;          ///< that the members put under
+  std::size_t keys = 8;          ///< that the members put under, and so many contents
+  std::uint64_t content = 4;     ///< one operation in so many is on content; not between streams, which know none
   kadoro::duration lifetime{};   ///< of the records
   kadoro::duration announced{};  ///< lifetime of the announcements: their holders are gone long before them
   kadoro::duration think{};      ///< mean time between the operations of a member

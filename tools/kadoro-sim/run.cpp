@@ -43,7 +43,8 @@ struct probe {
   std::string key;
   peer_id publisher;
   std::uint64_t sequence = 0;
-  bool again = false;        // it is the second try
+  bool again = false;  // it is the second try
+  bool content = false;
   bool unsigned_ok = false;  // foreign peers keep one record per key, which need not be this one
   bool done = false;
   bool found = false;
@@ -57,6 +58,12 @@ coro::task<void> ask(probe& p, duration lifetime) {
   bool again = true;
   while (again) {
     time_point const begun = p.by->host().now();
+    if (p.content) {
+      auto const got = co_await p.by->node()->get_content(as_bytes(p.key), how);
+      p.said = got ? got->explain() : got.error().message();
+      p.found = got && got->found();
+      break;
+    }
     auto const got = co_await p.by->node()->get(as_bytes(p.key), how);
     p.said = got ? got->explain() : got.error().message();
     if (!got) break;
@@ -281,7 +288,7 @@ void run::check_bounds() {
     kad::store_limits const limits = m->limits();
     auto const* const datagrams = dynamic_cast<transport::datagram::datagram_transport*>(&m->transport()->inner());
     std::size_t const sessions = datagrams == nullptr ? 0 : datagrams->sessions();
-    bool const bounded = n.store().size() <= limits.max_records + m->publishes().size() + 8 &&
+    bool const bounded = n.store().size() <= limits.max_records + m->publishes().size() + m->contents().size() + 8 &&
                          n.store().backlog() <= limits.verify_backlog &&
                          sessions <= transport::datagram::datagram_transport::max_sessions &&
                          n.table().size() <= plan_.k * 256;
@@ -536,6 +543,18 @@ void run::check_kept() {
           return;
       }
     }
+    for (std::string const& key : m->contents()) {
+      for (peer_id const& id : closest_of(all, kad::key::of(as_bytes(key)), m->id(), plan_.replicas)) {
+        auto const at = holders.find(id);
+        if (at == holders.end()) continue;
+        bool const held = at->second->node()->store().sequence_of(as_bytes(key), peer_id()).has_value();
+        if (!oracle_.expect(held, check::kept_in_calm, [&] {
+              return id.short_string() + ", one of the closest, does not hold content " +
+                     kad::printable(as_bytes(key)) + " that " + m->id().short_string() + " has put";
+            }))
+          return;
+      }
+    }
   }
 }
 
@@ -554,14 +573,23 @@ void run::check_published() {
       p.unsigned_ok = plan_.transport == transport_kind::stream;
       if (p.by->running() && p.by != m.get() && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
     }
+    for (std::string const& key : m->contents()) {
+      if (probes.size() == max_probes) break;
+      probe p;
+      p.by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
+      p.key = key;
+      p.content = true;
+      if (p.by->running() && p.by != m.get() && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
+    }
   }
   for (probe& p : probes) p.by->host().spawn(ask(p, plan_.lifetime));
   advance_until([&] { return std::all_of(probes.begin(), probes.end(), [](probe const& p) { return p.done; }); }, 30s);
   for (probe const& p : probes) {
     if (over()) return;
     oracle_.expect(p.done && p.found, check::kept_in_calm, [&] {
-      return p.by->id().short_string() + " does not find '" + p.key + "' of " + p.publisher.short_string() +
-             ", sequence " + std::to_string(p.sequence) + ": " + (p.done ? p.said : "no end");
+      return p.by->id().short_string() + " does not find '" + kad::printable(as_bytes(p.key)) + "' of " +
+             p.publisher.short_string() + ", sequence " + std::to_string(p.sequence) + ": " +
+             (p.done ? p.said : "no end");
     });
   }
 }
@@ -586,7 +614,7 @@ double run::rest_budget() const {
   double const asked = std::min(n, static_cast<double>(plan_.k));
   double const directories = static_cast<double>(plan_.directories);
   double records = 0;
-  for (auto const& m : members_) records += static_cast<double>(m->publishes().size());
+  for (auto const& m : members_) records += static_cast<double>(m->publishes().size() + m->contents().size());
   auto const renewals = [](double publications, duration lifetime) {
     return publications / (std::chrono::duration<double>(lifetime).count() * 0.45);
   };

@@ -29,6 +29,7 @@ enum class errc {
   refused_rate,         ///< too many requests
   refused_unknown,      ///< the peer holds no such record (the answer to a renew)
   refused_validator,    ///< the validator of the key's namespace does not accept the record
+  refused_hash,         ///< the value is not the one that its key, a hash, names
   refused_unsupported,  ///< the peer does not know that request
   not_found,            ///< asked, and it is not there
   malformed,            ///< bytes that do not parse

@@ -41,6 +41,7 @@ class get_result {
         : providers(of_providers), steps(of_providers ? "get_providers" : "get", key, start) {}
 
     bool providers = false;  ///< what was sought: entries of providers, or records
+    bool content = false;    ///< what was sought: the one content-addressed record
 
     get_outcome outcome = get_outcome::nobody_to_ask;
     std::vector<found_record> records;    ///< live ones, by publisher
@@ -78,7 +79,8 @@ class get_result {
 
   std::size_t answered() const noexcept { return state_->answered; }  ///< peers that answered, not counting this node
   /// Fewer of the r closest have answered than the quorum (else a majority) needs: a newer sequence is possible.
-  bool unconfirmed() const noexcept { return state_->heard < state_->needed; }
+  /// Of content never, once it is found: there is no other.
+  bool unconfirmed() const noexcept { return state_->heard < state_->needed && !(state_->content && found()); }
   /// Copies that were seen and do not count: expired, with a wrong signature, or rejected by the key's validator.
   std::size_t invalid() const noexcept { return state_->invalid; }
   std::size_t rejected() const noexcept { return state_->rejected; }

@@ -25,6 +25,7 @@ struct kept_slot {
   bool relayed = false;
   bool own = false;
   std::optional<std::uint64_t> range;
+  peer_id brought_by;  ///< of content: whose share it counts against
   std::optional<kept_copy> valid;
   std::optional<kept_copy> pending;
   std::optional<kept_copy> dormant;

@@ -81,6 +81,9 @@ class lookup {
   /// are not worth waiting for.
   void ask_first(std::size_t n) noexcept { wave_ = n; }
 
+  /// Asks for the content-addressed record under the target, and for nothing else that may be there.
+  void ask_for_content() noexcept { asks_for_content_ = true; }
+
   /// Completes when the lookup has ended; cancellable. Nothing of it runs on afterwards.
   KADORO_DECL coro::task<void> run(visitor& sees);
 
@@ -119,6 +122,7 @@ class lookup {
   std::size_t wave_;  ///< how many of the closest are asked now; at most `width_`
   trace& steps_;
   std::size_t parallel_ = alpha;
+  bool asks_for_content_ = false;
   bool begun_ = false;
   bool enough_ = false;
   bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is

@@ -6,6 +6,7 @@
 
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/io/context.hpp"
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/get_result.hpp"
 #include "kadoro/kad/node_options.hpp"
 #include "kadoro/kad/provider.hpp"
@@ -66,6 +67,19 @@ class node {
   /// Finds the records of all publishers under `key`. The outcome tells the six cases apart. Errors: `closed`,
   /// `cancelled`, `invalid_argument`.
   KADORO_DECL coro::task<result<get_result>> get(bytes_view key, get_options how = {});
+
+  /// Puts `value` under its own hash, as `put` does a record: without signature, publisher and sequence, whoever puts
+  /// it too. `receipt.key()`, which is `content_key(value)`, is what `get_content` wants. Errors: those of `put`;
+  /// `invalid_argument` if this node publishes a record under those bytes.
+  KADORO_DECL coro::task<result<put_receipt>> put_content(bytes_view value, put_options how = {});
+
+  /// Finds the value with that hash. The first copy whose hash is right ends the wait; with a quorum so many of the
+  /// closest are asked all the same, and those of them that lack it get it. Errors: those of `get`.
+  KADORO_DECL coro::task<result<content_result>> get_content(bytes_view key, get_options how = {});
+
+  /// This node no longer renews that content: its copies run out unless somebody else renews them. Nobody can withdraw
+  /// it. False if this node has not put it.
+  KADORO_DECL bool release_content(bytes_view key);
 
   /// Says that this node has `content`, on the `replicas` closest peers, and keeps on saying it until `unprovide` or
   /// `close`; if it dies, the entry runs out. The receipt says who has noted it, as `put`'s does. Peers that speak

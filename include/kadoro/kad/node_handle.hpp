@@ -9,6 +9,7 @@
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/inbox.hpp"
 #include "kadoro/kad/node.hpp"
+#include "kadoro/kad/watch_reader.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
 
@@ -149,6 +150,7 @@ result<void> submit(std::shared_ptr<handle_state> const& of, handle_operation<T>
 KADORO_DECL handle_operation<put_receipt> handle_put(bytes_view key, bytes_view value, put_options how,
                                                      std::uint32_t flags);
 KADORO_DECL handle_operation<get_result> handle_get(bytes_view key, get_options how);
+KADORO_DECL handle_operation<content_result> handle_get_content(bytes_view key, get_options how);
 KADORO_DECL handle_operation<put_receipt> handle_provide(multihash const& content, put_options how, bool withdraw);
 KADORO_DECL handle_operation<providers_result> handle_get_providers(multihash const& content, get_options how);
 
@@ -201,6 +203,24 @@ class node_handle {
     return detail::submit<get_result>(state_, detail::handle_get(key, how), std::move(then));
   }
 
+  std::future<result<put_receipt>> put_content(bytes_view value, put_options how = {}) const {
+    return detail::submit<put_receipt>(state_,
+                                       detail::handle_put(content_key(value), value, how, record::flag_content));
+  }
+  template <class Then>
+  result<void> put_content(bytes_view value, put_options how, Then then) const {
+    return detail::submit<put_receipt>(state_, detail::handle_put(content_key(value), value, how, record::flag_content),
+                                       std::move(then));
+  }
+
+  std::future<result<content_result>> get_content(bytes_view key, get_options how = {}) const {
+    return detail::submit<content_result>(state_, detail::handle_get_content(key, how));
+  }
+  template <class Then>
+  result<void> get_content(bytes_view key, get_options how, Then then) const {
+    return detail::submit<content_result>(state_, detail::handle_get_content(key, how), std::move(then));
+  }
+
   std::future<result<put_receipt>> provide(multihash const& content, put_options how = {}) const {
     return detail::submit<put_receipt>(state_, detail::handle_provide(content, how, false));
   }
@@ -225,6 +245,10 @@ class node_handle {
   result<void> get_providers(multihash const& content, get_options how, Then then) const {
     return detail::submit<providers_result>(state_, detail::handle_get_providers(content, how), std::move(then));
   }
+
+  /// The records under `key` as they come and go, to read in another thread. Up to `bound` events wait for the reader.
+  /// Errors: `closed`, `queue_full`, `invalid_argument`; those of `node::watch` come out of the reader.
+  KADORO_DECL result<watch_reader> watch(bytes_view key, std::size_t bound = watch_reader::default_bound) const;
 
   /// Requests of all copies that have no outcome yet.
   std::size_t under_way() const noexcept { return state_->under_way.load(std::memory_order_relaxed); }

@@ -30,8 +30,9 @@ class put_receipt {
 
   /// What a receipt says.
   struct facts {
-    facts(bytes_view key, time_point start) : steps("put", key, start) {}
+    facts(bytes_view of, time_point start) : key(to_bytes(of)), steps("put", of, start) {}
 
+    kadoro::bytes key;
     std::uint64_t sequence = 0;
     std::size_t replicas_wanted = 0;
     std::size_t needed = 1;
@@ -56,6 +57,8 @@ class put_receipt {
   /// Whether as many peers as needed have confirmed that they stored the record.
   bool ok() const noexcept { return stored() >= state_->needed; }
 
+  /// Under which it was put: of content, the hash that names it.
+  kadoro::bytes const& key() const noexcept { return state_->key; }
   std::uint64_t sequence() const noexcept { return state_->sequence; }
   /// |R|: how many peers the record was meant for. Self never counts.
   std::size_t population() const noexcept { return state_->replicas.size(); }

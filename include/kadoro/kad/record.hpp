@@ -43,10 +43,12 @@ struct record_header {
 ///
 /// Peers that do not sign (libp2p's) have records without signature: those have sequence 0, no flag but the provider's,
 /// their `lifetime_max` is what they had left when they were read, and who the publisher is, if they name one at all,
-/// is somebody's word.
+/// is somebody's word. Content-addressed records have no publisher and no sequence either, and one flag,
+/// `flag_content`.
 struct record {
   static constexpr std::uint32_t flag_tombstone = 1;  ///< withdraws what came before; has no value
   static constexpr std::uint32_t flag_provider = 2;   ///< says that the publisher provides what the key names
+  static constexpr std::uint32_t flag_content = 4;    ///< without signature: the key is the hash of the value
 
   static constexpr std::size_t max_key_bytes = 255;
   static constexpr std::size_t max_value_bytes = 64 * 1024;
@@ -70,6 +72,8 @@ struct record {
   /// An entry of a provider (see provider.hpp), or its tombstone: no record that a get would show.
   bool provides() const noexcept { return (flags & flag_provider) != 0; }
   bool is_signed() const noexcept { return signature != byte_array<64>{}; }
+  /// Content-addressed (see content.hpp): nobody's word, and true by itself.
+  bool is_content() const noexcept { return (flags & flag_content) != 0 && !is_signed(); }
 
   /// Key, value and lifetime within the limits above, and no tombstone with a value.
   KADORO_DECL bool within_limits() const noexcept;

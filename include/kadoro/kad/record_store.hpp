@@ -31,7 +31,7 @@ struct store_limits {
   std::size_t verify_backlog = 256;  ///< records that wait for their signature to be verified
 };
 
-/// Every put and renew ends in exactly one of the first eleven.
+/// Every put and renew ends in exactly one of the first twelve.
 struct store_counters {
   std::uint64_t stored = 0;     ///< a new sequence came in
   std::uint64_t renewed = 0;    ///< the publisher said the same again
@@ -40,6 +40,7 @@ struct store_counters {
   std::uint64_t refused_too_large = 0;
   std::uint64_t refused_stale = 0;
   std::uint64_t refused_signature = 0;
+  std::uint64_t refused_hash = 0;  ///< content whose key is not the hash of its value
   std::uint64_t refused_unknown = 0;
   std::uint64_t refused_full = 0;            ///< the store, or its memory of sequences, is full
   std::uint64_t refused_full_publisher = 0;  ///< the publisher's share is
@@ -69,6 +70,9 @@ struct store_counters {
 ///
 /// - A record that was kept on disk while the machine booted sleeps: it is held, but not shown, until its publisher
 ///   renews it. Its sequence counts.
+/// - Content, whose key is the hash of its value, stands in one slot that has no owner, and counts against the share of
+///   who brought it first. Its hash is looked at before it is stored. It lives for the longest that anybody has granted
+///   by a put or a renewal; to hand it on extends nothing. When it ends nothing is remembered of it.
 ///
 /// Knows no clock: every `now` comes from the caller and never goes back. What is due by then has happened first.
 class record_store {
@@ -130,9 +134,19 @@ class record_store {
   KADORO_DECL std::optional<errc> renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
                                         time_point now);
 
+  /// Takes content that `sender` brought. `malformed`, `refused_too_large`, `refused_full` (the share is the sender's),
+  /// `refused_hash`.
+  KADORO_DECL put_result put_content(record what, origin from, peer_id const& sender,
+                                     std::optional<std::uint64_t> range, duration remaining, time_point now);
+
+  /// Somebody wants that content to live until now + `life` at least. `refused_unknown` if it is not held.
+  KADORO_DECL std::optional<errc> renew_content(bytes_view key, duration life, time_point now);
+  /// That content, if it is held.
+  std::optional<held> find_content(bytes_view key, time_point now) { return find(key, peer_id(), now); }
+
   /// All live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
-  /// publisher. One of each publisher: of unsigned ones, what it brought itself, else what lives longest. Clears `out`
-  /// first.
+  /// publisher, content before them. One of each publisher: of unsigned ones, what it brought itself, else what lives
+  /// longest. Clears `out` first.
   KADORO_DECL void get(bytes_view key, time_point now, std::vector<held>& out);
   /// What the publisher itself said; nothing that was relayed.
   KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
@@ -232,6 +246,7 @@ class record_store {
     std::unique_ptr<copy> dormant;              ///< the record of that sequence, if it may come back
     time_point remember_until{};
     std::optional<std::uint64_t> range;  ///< that it counts against: of who made the slot
+    peer_id brought_by;                  ///< of content: who made the slot
     bool own = false;
     std::uint64_t serial = 0;   ///< makes entries of `agenda_` unique, in an order that is the same in every run
     std::uint64_t arrival = 0;  ///< of `pending`, in `backlog_`
@@ -248,6 +263,10 @@ class record_store {
     std::size_t slots = 0;
   };
 
+  /// Whose share it counts against.
+  static peer_id const& charged(slot_map::const_iterator at) noexcept {
+    return at->second.brought_by.empty() ? at->first.owner : at->second.brought_by;
+  }
   KADORO_DECL static slot_view view_of(record const& signed_one) noexcept;
   KADORO_DECL static kept_slot as_kept(slot_name const& name, slot const& in);
   static held as_held(slot_map::const_iterator at, time_point now) noexcept {
@@ -264,6 +283,8 @@ class record_store {
                                            std::optional<std::uint64_t> range);
   /// What a record of so many bytes needs beyond what the slot has.
   KADORO_DECL usage growth(slot_map::const_iterator at, std::size_t bytes) const noexcept;
+  /// Content that is held already lives on for `life` at least. `put`: and who asked for that may want it on disk.
+  KADORO_DECL void extend(slot_map::iterator at, duration life, bool own, bool put, time_point now);
   KADORO_DECL void drop_relayed(bytes_view key, peer_id const& publisher);
   /// The counter of the limit that stands against this much more; null if there is room.
   KADORO_DECL std::uint64_t* no_room(peer_id const& owner, std::optional<std::uint64_t> range, usage const& more);
@@ -298,4 +319,5 @@ class record_store {
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/kad/impl/record_store.ipp"
+#include "kadoro/kad/impl/record_store_content.ipp"
 #endif

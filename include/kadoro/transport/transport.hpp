@@ -39,6 +39,7 @@ class transport {
   static constexpr std::uint32_t feature_signed_records = 1;  ///< signed records, renew, replicate
   static constexpr std::uint32_t feature_fragments = 2;       ///< messages in fragments, up to 64 of them
   static constexpr std::uint32_t feature_watch = 4;           ///< watch and push
+  static constexpr std::uint32_t feature_content = 8;         ///< content-addressed records, renew_content
 
   virtual ~transport() = default;
 

@@ -28,7 +28,8 @@ enum class message_type : std::uint32_t {
   view = 68,       ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
   dial_back_please = 72,  ///< have somebody dial me whom I have not called; `key` is a nonce; answered with the address
   dial_back = 73,         ///< dial the one in `providers`, once, with the nonce
-  dial_back_done = 74     ///< `sequence` says whether somebody has: 1 or 0
+  dial_back_done = 74,    ///< `sequence` says whether somebody has: 1 or 0
+  renew_content = 78      ///< extend the life of a content-addressed record to that of `record`, which has nothing else
 };
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };

@@ -24,6 +24,7 @@ inline char const* describe(errc code) noexcept {
     case errc::refused_rate: return "refused: rate limited";
     case errc::refused_unknown: return "refused: it holds no such record";
     case errc::refused_validator: return "refused: the validator of that key does not accept it";
+    case errc::refused_hash: return "refused: the value is not what its key names";
     case errc::refused_unsupported: return "refused: it does not know that request";
     case errc::not_found: return "not found";
     case errc::malformed: return "malformed";

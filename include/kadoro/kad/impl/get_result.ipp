@@ -32,10 +32,12 @@ KADORO_DECL std::string get_result::explain() const {
     case get_outcome::found: {
       std::size_t holders = 0;
       for (found_record const& r : state_->records) holders = std::max(holders, r.holders);
-      std::string text = "found: " + std::to_string(state_->records.size()) +
-                         (state_->providers ? " provider" : " publisher") +
-                         (state_->records.size() == 1 ? ", " : "s, ") + std::to_string(holders) +
-                         (holders == 1 ? " holder; " : " holders; ") + peers(answered()) + " answered";
+      std::string text = "found: ";
+      if (!state_->content)
+        text += std::to_string(state_->records.size()) + (state_->providers ? " provider" : " publisher") +
+                (state_->records.size() == 1 ? ", " : "s, ");
+      text += std::to_string(holders) + (holders == 1 ? " holder; " : " holders; ") + peers(answered()) + " answered";
+      if (state_->content) return text;
       auto const is_signed = [](found_record const& r) { return r.value.is_signed(); };
       if (std::none_of(records().begin(), records().end(), is_signed)) text += ", none of it signed";
       return unconfirmed() ? text + " (unconfirmed: a newer sequence may exist)" : text;
@@ -43,6 +45,9 @@ KADORO_DECL std::string get_result::explain() const {
     case get_outcome::not_found:
       if (state_->providers && state_->withdrawn.empty())
         return "nobody provides it: " + peers(answered()) + " asked, none knows a provider" +
+               (unconfirmed() ? " (unconfirmed: too few of the closest answered)" : "");
+      if (state_->content)
+        return "nobody holds it: " + peers(answered()) + " asked" +
                (unconfirmed() ? " (unconfirmed: too few of the closest answered)" : "");
       if (!state_->withdrawn.empty()) return "withdrawn by its publisher; " + peers(answered()) + " asked";
       return "not announced yet: " + peers(answered()) + " asked, none holds it" +
@@ -55,8 +60,9 @@ KADORO_DECL std::string get_result::explain() const {
       if (state_->rejected > 0)
         return "only copies that are not valid: " + std::to_string(state_->invalid) + " seen at " + peers(answered()) +
                "; the validator of that key rejects: " + state_->rejection;
-      return "only copies that have expired or whose signature is wrong: " + std::to_string(state_->invalid) +
-             " seen at " + peers(answered());
+      return std::string("only copies that have expired or ") +
+             (state_->content ? "that are not what the key names: " : "whose signature is wrong: ") +
+             std::to_string(state_->invalid) + " seen at " + peers(answered());
   }
   return {};
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/kept_slot.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -15,7 +16,7 @@ namespace detail {
 
 /// Field numbers of what is kept; each record is a message of the wire's schema with nothing else in it.
 namespace kept_field {
-inline constexpr std::uint32_t valid = 1, pending = 2, dormant = 3, remembered = 4, own = 5, range = 6;
+inline constexpr std::uint32_t valid = 1, pending = 2, dormant = 3, remembered = 4, own = 5, range = 6, brought_by = 7;
 }
 
 inline bytes kept_bytes(std::string const& written) { return to_bytes(as_bytes(written)); }
@@ -31,7 +32,7 @@ inline std::string kept_record(wire::record const& what) {
 }
 
 inline std::string kept_record(record const& what) {
-  if (what.is_signed()) return kept_record(to_wire(what, 0, false));
+  if (what.is_signed() || what.is_content()) return kept_record(to_wire(what, 0, false));
   wire::record w;  // what it says remains of it is its whole life
   w.value = what.value;
   w.publisher = what.publisher.bytes();
@@ -46,7 +47,10 @@ inline bytes_view view_of(protozero::data_view const& data) { return as_bytes({d
 inline result<record> read_kept_record(bytes_view data, bytes_view key) {
   auto const m = wire::decode(data);
   if (!m || !m->record) return damaged("a record that cannot be read");
-  auto what = m->record->signature.empty() ? unsigned_from_wire(*m->record, key) : from_wire(*m->record, key);
+  wire::record const& w = *m->record;
+  auto what = is_content(w)         ? content_from_wire(w, key)
+              : w.signature.empty() ? unsigned_from_wire(w, key)
+                                    : from_wire(w, key);
   if (!what) return damaged("a record that is not well formed");
   return what;
 }
@@ -84,6 +88,7 @@ KADORO_DECL kadoro::bytes kept_slot::encode_records() const {
   if (pending) writer.add_bytes(field::pending, detail::kept_record(pending->what));
   if (dormant) writer.add_bytes(field::dormant, detail::kept_record(dormant->what));
   if (remembered) writer.add_bytes(field::remembered, detail::kept_record(to_wire(*remembered, false)));
+  if (!brought_by.empty()) writer.add_bytes(field::brought_by, std::string(as_text(brought_by.bytes())));
   return detail::kept_bytes(out);
 }
 
@@ -108,7 +113,8 @@ KADORO_DECL result<kept_slot> kept_slot::decode(bytes_view records_key, bytes_vi
     return detail::damaged("the name of a slot that cannot be read");
   std::size_t const key_bytes = records_key[1];
   bytes_view const rest = records_key.subspan(2 + key_bytes);
-  auto const owner = peer_id::from_bytes(rest.subspan(1, rest.size() - 2));
+  bytes_view const owner_bytes = rest.subspan(1, rest.size() - 2);
+  auto const owner = owner_bytes.empty() ? peer_id() : peer_id::from_bytes(owner_bytes);  // content has none
   if (!owner) return detail::damaged("the name of a slot without a peer id");
   out.key = to_bytes(records_key.subspan(2, key_bytes));
   out.relayed = rest.front() == 1;
@@ -116,6 +122,12 @@ KADORO_DECL result<kept_slot> kept_slot::decode(bytes_view records_key, bytes_vi
 
   for (protozero::pbf_reader reader(reinterpret_cast<char const*>(records.data()), records.size()); reader.next();) {
     std::uint32_t const tag = reader.tag();
+    if (tag == field::brought_by) {
+      auto const who = peer_id::from_bytes(detail::view_of(reader.get_view()));
+      if (!who) return detail::damaged("content that nobody has brought");
+      out.brought_by = *who;
+      continue;
+    }
     if (tag < field::valid || tag > field::remembered) {
       reader.skip();
       continue;
@@ -170,6 +182,11 @@ KADORO_DECL result<kept_slot> kept_slot::decode(bytes_view records_key, bytes_vi
 KADORO_DECL bool kept_slot::put_to_sleep(time_point last_known, time_point now) {
   if (pending && pending->what.verify()) valid = std::move(pending);
   pending.reset();
+  duration const passed = now - last_known;
+  if (valid && valid->what.is_content()) {  // it cannot be out of date: it goes on with what was left
+    valid->expires += passed;
+    return valid->expires > now;
+  }
   if (valid && valid->what.is_signed()) {
     remembered = valid->what.header();
     remember_until = std::max(remember_until, valid->expires + memory_of(valid->what.lifetime_max));
@@ -178,7 +195,6 @@ KADORO_DECL bool kept_slot::put_to_sleep(time_point last_known, time_point now) 
   valid.reset();
   if (!remembered) return false;
   // Nobody knows how much time has passed: what was left when the times were last right counts from now.
-  duration const passed = now - last_known;
   remember_until += passed;
   if (dormant) dormant->expires += passed;
   return remember_until > now;

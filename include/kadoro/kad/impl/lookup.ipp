@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/lookup.hpp"
 #include "kadoro/kad/range_quota.hpp"
 
@@ -209,6 +210,9 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   transport::message request;
   request.type = l.type_;
   request.key = l.target_;
+  bool const may_know = c.peer->mode == transport::peer_mode::unknown ||
+                        (c.peer->features & transport::transport::feature_content) != 0;
+  if (l.asks_for_content_ && may_know) request.record = content_question();
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);
     if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer

@@ -34,6 +34,16 @@ KADORO_DECL coro::task<result<get_result>> node::get(bytes_view key, get_options
   return core_->get(to_bytes(key), how);
 }
 
+KADORO_DECL coro::task<result<put_receipt>> node::put_content(bytes_view value, put_options how) {
+  return core_->put(to_bytes(content_key(value)), to_bytes(value), how, record::flag_content);
+}
+
+KADORO_DECL coro::task<result<content_result>> node::get_content(bytes_view key, get_options how) {
+  return core_->get_content(to_bytes(key), how);
+}
+
+KADORO_DECL bool node::release_content(bytes_view key) { return core_->release_content(key); }
+
 KADORO_DECL coro::task<result<put_receipt>> node::provide(multihash const& content, put_options how) {
   return core_->provide(content, how);
 }

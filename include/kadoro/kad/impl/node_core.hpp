@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kadoro/coro/scope.hpp"
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/impl/dial_back.hpp"
 #include "kadoro/kad/impl/watched_key.hpp"
 #include "kadoro/kad/lookup.hpp"
@@ -22,9 +23,9 @@
 /// What is behind `node`. Its bodies are in several files, one per job: impl/node_core.ipp (life), impl/node_server.ipp
 /// (what others ask), impl/node_put.ipp and impl/node_get.ipp (what the user asks), impl/node_early.ipp (what is stored
 /// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
-/// impl/node_views.ipp (who else there is), impl/node_reachability.ipp (who can call us),
-/// impl/node_limits.ipp (what is too much), impl/node_region.ipp (who crowds around a key), impl/node_maintenance.ipp
-/// (timers).
+/// impl/node_views.ipp (who else there is), impl/node_content.ipp (content by its hash), impl/node_reachability.ipp
+/// (who can call us), impl/node_limits.ipp (what is too much), impl/node_region.ipp (who crowds around a key),
+/// impl/node_maintenance.ipp (timers).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -47,9 +48,13 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<put_receipt>> provide(multihash content, put_options how);
   KADORO_DECL coro::task<result<put_receipt>> unprovide(multihash content, put_options how);
   KADORO_DECL coro::task<result<providers_result>> get_providers(multihash content, get_options how);
+  KADORO_DECL coro::task<result<content_result>> get_content(kadoro::bytes key, get_options how);
+  KADORO_DECL bool release_content(bytes_view key);
   KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
   KADORO_DECL result<watch> watch_key(bytes_view key);
+  /// Runs `work` until the node closes; drops it if that has begun.
+  void run_job(coro::task<void> work) { jobs_.spawn(std::move(work)); }
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
   /// Closes, and holds on to the core until that is done.
@@ -163,6 +168,16 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
                                                kadoro::bytes nonce);
   KADORO_DECL void answer_knock_request(peer_ref const& from, transport::message const& request,
                                         transport::message& answer);
+  // impl/node_content.ipp
+  class content_collector;
+  KADORO_DECL static coro::task<std::optional<store_answer>> objection_to_content(node_core& core, peer_ref to);
+  KADORO_DECL void accept_content(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL void accept_content_renewal(transport::message const& request, transport::message& answer);
+  KADORO_DECL void answer_content(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL static coro::task<void> content_job(node_core& core, kadoro::bytes key, get_options how, bool local,
+                                                  std::shared_ptr<get_result::state> state);
+  KADORO_DECL static coro::task<void> repair_content(node_core& core, content_collector const& seen,
+                                                     lookup const& seek);
 
   // impl/node_put.ipp
   class put_guard;
@@ -325,6 +340,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 }  // namespace kadoro::inline KADORO_ABI::kad::detail
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/kad/impl/node_content.ipp"
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_early.ipp"
 #include "kadoro/kad/impl/node_get.ipp"

@@ -29,7 +29,7 @@ class node_core::get_collector final : public lookup::visitor {
     std::vector<record_store::held> held;
     core_.store_.get(key_, core_.context_.now(), held);
     for (record_store::held const& h : held) {
-      if (h.value->provides() != state_->providers || !acceptable(*h.value)) continue;
+      if (h.value->is_content() || h.value->provides() != state_->providers || !acceptable(*h.value)) continue;
       if (h.value->is_signed())
         take(*h.value, h.remaining);
       else
@@ -292,6 +292,10 @@ KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes
 /// Goes on behind the caller's back after the result is decided: late answers show which holders lag.
 KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
                                                 std::shared_ptr<get_result::state> state) {
+  if (state->content) {
+    co_await content_job(core, std::move(key), how, local, std::move(state));
+    co_return;
+  }
   get_collector collector(core, how, key, state);
   if (local && collector.take_local()) {
     state->steps.finish("held by this node", core.context_.now());

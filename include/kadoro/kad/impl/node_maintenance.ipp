@@ -357,7 +357,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
 
   at = core.publications_.find(key);
   if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;
-  if (newer >= what.sequence) {  // somebody remembers more of us than we do: say it again, louder
+  if (newer != 0 && newer >= what.sequence) {  // somebody remembers more of us than we do: say it again, louder
     core.sequences_.adopt(newer);
     auto again = core.next_record(key, what.value, how, what.flags);
     if (!again) co_return;
@@ -416,7 +416,9 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
   std::vector<std::pair<kadoro::bytes, peer_id>> theirs;
   bool const foreign = is_foreign(*to);
   core.store_.for_each(core.context_.now(), [&core, &to, &theirs, foreign](record_store::held const& h) {
-    if (!h.value->is_signed() || h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
+    if (h.value->is_content() && (foreign || core.publications_.contains(h.value->key))) return;
+    if (!h.value->is_content() && !h.value->is_signed()) return;
+    if (h.value->publisher == core.id_ || h.value->publisher == to->id()) return;
     // A foreign peer keeps one record per key, and would only take the last.
     if (foreign && (core.publications_.contains(h.value->key) || h.value->tombstone() || h.value->provides() ||
                     (!theirs.empty() && theirs.back().first == h.value->key)))
@@ -434,7 +436,7 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
     auto const held = core.store_.find(key, publisher, core.context_.now());
     if (!held) continue;
     record const what = *held->value;
-    if (!what.is_signed()) continue;
+    if (!what.is_signed() && !what.is_content()) continue;
     auto const answer = co_await hand_on(core, what, held->remaining, to);
     if (!answer) co_return;
   }

@@ -36,6 +36,7 @@ class node_core::put_guard {
 
 KADORO_DECL result<record> node_core::next_record(bytes_view key, bytes_view value, put_options how,
                                                   std::uint32_t flags) {
+  if ((flags & record::flag_content) != 0) return make_content(key, value, how.lifetime);
   auto const sequence = sequences_.next();
   if (!sequence) return fail(sequence.error());
   return record::make(self_, key, *sequence, how.lifetime, flags, value);
@@ -157,9 +158,11 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
   if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
   auto const at = publications_.find(key);
-  if (at != publications_.end() && at->second.what.provides() != ((flags & record::flag_provider) != 0))
-    co_return fail(errc::invalid_argument,
-                   "put of " + printable(key) + ": this node publishes a record and provides a content under one key");
+  static constexpr std::uint32_t kinds = record::flag_provider | record::flag_content;
+  if (at != publications_.end() && (at->second.what.flags & kinds) != (flags & kinds))
+    co_return fail(errc::invalid_argument, "put of " + printable(key) +
+                                               ": this node publishes another kind of record under that key (content, "
+                                               "which is released and not withdrawn, or the entry of a provider)");
   if (at != publications_.end() && (flags & record::flag_tombstone) != 0)  // it must outlive what it withdraws
     how.lifetime = std::max(how.lifetime, at->second.what.lifetime_max);
   auto what = next_record(key, value, how, flags);
@@ -234,7 +237,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
       if (round == 1 || state->replicas[i].now != replica::state::stored)
         stores.spawn(store_replica(core, what, i, state, newer, round == 1));
     co_await stores.join();
-    if (newer < what.sequence || environment.cancel().requested()) break;
+    if (newer == 0 || newer < what.sequence || environment.cancel().requested()) break;
     if (core.superseded(what.key, *state)) {  // what is newer is this node's own word: a later put or withdraw
       for (replica& r : state->replicas) {
         if (r.now != replica::state::asked) continue;
@@ -263,6 +266,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   if (how.read_back && put_receipt(state).stored() > 0) {
     state->reading = put_receipt::read_back::under_way;
     auto const got = std::make_shared<get_result::state>(what.key, core.context_.now(), what.provides());
+    got->content = what.is_content();
     get_options back;
     if (what.provides()) back.quorum = quorum::majority();  // the first answer may be of others only
     co_await get_job(core, what.key, back, false, got);
@@ -286,7 +290,7 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
     state->steps.answered(step, "stored", core.context_.now());
   else
     state->steps.failed(step, answer.why);
-  if (answer.newer >= what.sequence && !last_round) {
+  if (answer.newer != 0 && answer.newer >= what.sequence && !last_round) {
     newer = std::max(newer, answer.newer);
     co_return;
   }
@@ -316,12 +320,18 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_cor
     core.note_holder(what, to->id(), said.now == replica::state::stored);
     co_return said;
   }
+  if (what.is_content()) {
+    auto objection = co_await objection_to_content(core, to);
+    if (objection) {
+      core.note_holder(what, to->id(), false);
+      co_return std::move(*objection);
+    }
+  }
   for (int attempt = renew && !foreign ? 0 : 1; attempt < 2; ++attempt) {
     transport::message request;
     request.key = what.key;
     if (attempt == 0) {
-      request.type = transport::message_type::renew;
-      request.sequence = what.sequence;
+      ask_to_renew(request, what);
     } else {
       request.type = transport::message_type::put_value;
       request.record = foreign ? to_wire_unsigned(what, what.lifetime_max) : to_wire(what, 0, false);
@@ -373,9 +383,7 @@ KADORO_DECL coro::task<bool> node_core::await_durable(node_core& core, record co
     auto const slept = co_await coro::sleep_for(pause);
     if (!slept) break;
     transport::message request;
-    request.type = transport::message_type::renew;
-    request.key = what.key;
-    request.sequence = what.sequence;
+    ask_to_renew(request, what);
     request.durability = wire::durability::wanted;
     auto const answer = co_await core.transport_->request(to, request);
     if (!answer || answer->refusal || answer->durability == wire::durability::not_said) break;
@@ -389,6 +397,11 @@ KADORO_DECL coro::task<bool> node_core::await_durable(node_core& core, record co
 KADORO_DECL coro::task<result<transport::message>> node_core::hand_on(node_core& core, record const& what,
                                                                       duration remaining, peer_ref to) {
   bool const foreign = is_foreign(*to);
+  if (what.is_content() && !keeps_content(*to)) {
+    transport::message unsaid;
+    unsaid.refusal = errc::refused_unsupported;
+    co_return unsaid;
+  }
   transport::message request;
   request.key = what.key;
   request.type = foreign ? transport::message_type::put_value : transport::message_type::replicate;

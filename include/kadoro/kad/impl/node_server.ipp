@@ -23,6 +23,10 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       break;
     case message_type::find_node: answer_contacts(from, request, answer); break;
     case message_type::get_value:
+      if (request.record && is_content(*request.record)) {
+        answer_content(from, request, answer);
+        break;
+      }
       answer_records(from, request, answer);
       answer_contacts(from, request, answer);
       break;
@@ -42,6 +46,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
         answer.durability = kept_->ask(request.key, from->id());
       spread_changes();
       break;
+    case message_type::renew_content: accept_content_renewal(request, answer); break;
     case message_type::watch: answer_watch(from, request, answer); break;
     case message_type::push: take_push(from, request, answer); break;
     case message_type::view: answer_view(from, request, answer); break;
@@ -73,7 +78,9 @@ inline record_store::held const* best_for_foreign(std::vector<record_store::held
   record_store::held const* best = nullptr;
   auto const rank = [](record_store::held const& h) { return std::pair(h.value->is_signed(), h.remaining); };
   for (record_store::held const& h : held)
-    if (!h.value->tombstone() && !h.value->provides() && (best == nullptr || rank(h) > rank(*best))) best = &h;
+    if (!h.value->tombstone() && !h.value->provides() && !h.value->is_content() &&
+        (best == nullptr || rank(h) > rank(*best)))
+      best = &h;
   return best;
 }
 
@@ -90,7 +97,7 @@ KADORO_DECL void node_core::answer_records(peer_ref const& from, transport::mess
   }
   answer.records_cursor = request.records_cursor;
   for (record_store::held const& h : held) {
-    if (h.value->provides()) continue;
+    if (h.value->provides() || h.value->is_content()) continue;
     if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
       answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
   }
@@ -106,6 +113,7 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     answer.refusal = errc::refused;
     return;
   }
+  if (is_content(*request.record)) return accept_content(from, request, answer);
   auto const stored = request.record->signature.empty() ? accept_unsigned(from, request) : accept_signed(from, request);
   answer.refusal = stored.refused;
   if (stored.refused == errc::refused_validator) answer.refusal_text = as_bytes(last_objection_);

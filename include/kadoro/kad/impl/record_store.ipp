@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "kadoro/kad/content.hpp"
 #include "kadoro/kad/record_store.hpp"
 #include "kadoro/transport/message.hpp"
 
@@ -40,6 +41,7 @@ KADORO_DECL record_store::~record_store() = default;
 
 KADORO_DECL record_store::put_result record_store::put(record what, origin from, std::optional<std::uint64_t> range,
                                                        duration remaining, time_point now) {
+  if (what.is_content()) return put_content(std::move(what), from, peer_id(), range, remaining, now);
   expire(now);
   if (what.value.size() > limits_.max_value_bytes || what.key.size() > record::max_key_bytes)
     return refuse(errc::refused_too_large);
@@ -225,7 +227,9 @@ KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<h
     if (by_name()(name_a, name_b) || by_name()(name_b, name_a)) return by_name()(name_a, name_b);
     return a.relayed != b.relayed ? b.relayed : a.remaining > b.remaining;
   });
-  auto const same = [](held const& a, held const& b) { return a.value->publisher == b.value->publisher; };
+  auto const same = [](held const& a, held const& b) {
+    return a.value->publisher == b.value->publisher && a.value->is_content() == b.value->is_content();
+  };
   out.erase(std::unique(out.begin(), out.end(), same), out.end());
 }
 
@@ -374,7 +378,7 @@ KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
   };
   if (in.own) return apply(own_);
   apply(foreign_);
-  apply_in(per_publisher_, at->first.owner);
+  apply_in(per_publisher_, charged(at));
   if (in.range) apply_in(per_range_, *in.range);
 }
 
@@ -407,6 +411,7 @@ KADORO_DECL kept_slot record_store::as_kept(slot_name const& name, slot const& i
   out.relayed = name.relayed;
   out.own = in.own;
   out.range = in.range;
+  out.brought_by = in.brought_by;
   out.valid = copied(in.valid);
   out.pending = copied(in.pending);
   out.dormant = copied(in.dormant);
@@ -427,12 +432,15 @@ KADORO_DECL bool record_store::restore(kept_slot what) {
   if (what.dormant && (!what.remembered || what.valid)) return false;
   slot_view const name(what.key, what.owner, what.relayed);
   if (slots_.find(name) != slots_.end()) return false;
+  bool const content = what.valid && what.valid->what.is_content();
+  if (content && !equal(content_key(what.valid->what.value), what.key)) return false;
   auto const size_of = [](std::optional<kept_copy> const& c) {
     return c ? c->what.key.size() + c->what.value.size() : std::size_t{0};
   };
   usage const more{std::size_t{what.valid || what.pending ? 1u : 0u},
                    size_of(what.valid) + size_of(what.pending) + size_of(what.dormant), 1};
-  if (!what.own && no_room(what.owner, what.range, more) != nullptr) return false;
+  peer_id const& charged_to = what.brought_by.empty() ? what.owner : what.brought_by;
+  if (!what.own && no_room(charged_to, what.range, more) != nullptr) return false;
 
   auto const made = [](kept_copy&& c) {
     auto out = std::make_unique<copy>(copy{std::move(c.what), {}, c.expires});
@@ -442,6 +450,7 @@ KADORO_DECL bool record_store::restore(kept_slot what) {
   auto const at = open_slot(slots_.end(), name, what.owner, what.range);
   slot& in = at->second;
   in.own = what.own;
+  in.brought_by = std::move(what.brought_by);
   in.remember_until = what.remember_until;
   if (what.valid) in.valid = made(std::move(*what.valid));
   if (what.dormant) in.dormant = made(std::move(*what.dormant));
@@ -493,6 +502,7 @@ KADORO_DECL record_store::put_result record_store::refuse(errc why) noexcept {
     case errc::refused_too_large: ++counters_.refused_too_large; break;
     case errc::refused_stale: ++counters_.refused_stale; break;
     case errc::refused_signature: ++counters_.refused_signature; break;
+    case errc::refused_hash: ++counters_.refused_hash; break;
     case errc::refused_unknown: ++counters_.refused_unknown; break;
     default: assert(false);
   }

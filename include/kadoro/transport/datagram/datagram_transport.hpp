@@ -31,7 +31,8 @@ struct options {
   std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
   duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again
   /// Told to every peer in the handshake; without `feature_fragments` this end neither sends nor takes large messages.
-  std::uint32_t features = transport::feature_signed_records | transport::feature_fragments | transport::feature_watch;
+  std::uint32_t features = transport::feature_signed_records | transport::feature_fragments | transport::feature_watch |
+                           transport::feature_content;
   /// A session that is so old, or has carried so many packets in one direction, is due for another handshake; at twice
   /// that it is not used any more. The default of packets is far below any limit of the cipher.
   duration session_age = std::chrono::hours(2);

@@ -15,7 +15,7 @@ inline constexpr std::size_t cursor_field_bytes = 12;  // a two-byte tag and a 6
 inline constexpr errc refusals[] = {
     errc::refused,           errc::refused_client_mode, errc::refused_stale,     errc::refused_publisher,
     errc::refused_signature, errc::refused_full,        errc::refused_too_large, errc::refused_rate,
-    errc::refused_unknown,   errc::refused_unsupported, errc::refused_validator};
+    errc::refused_unknown,   errc::refused_unsupported, errc::refused_validator, errc::refused_hash};
 
 inline std::uint32_t refusal_number(std::optional<errc> why) noexcept {
   if (!why) return 0;
