@@ -25,7 +25,9 @@ enum class message_type : std::uint32_t {
   replicate = 65,  ///< a holder hands a record on, with what remains of its life
   watch = 66,      ///< tell me what changes under this key from now on; answered with what has changed since `sequence`
   push = 67,       ///< a holder tells a watcher what has changed
-  view = 68        ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
+  view = 68,       ///< a server tells another whom it knows, as a digest in `sequence`; answered with the same
+  introduce = 76,  ///< a server tells another of some, as `providers`, whom it should know
+  offer = 77       ///< a holder that leaves asks whether a record that it names by its header is held here
 };
 
 enum class connection_type : std::uint32_t { not_connected = 0, connected = 1, can_connect = 2, cannot_connect = 3 };

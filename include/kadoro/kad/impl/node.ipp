@@ -54,7 +54,9 @@ KADORO_DECL result<kad::watch> node::watch(bytes_view key) { return core_->watch
 
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
-KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }
+KADORO_DECL coro::task<void> node::close() {
+  return detail::node_core::close_and_release(core_, core_->context_.now() + detail::node_core::max_hand_over);
+}
 KADORO_DECL coro::task<result<void>> node::close(duration limit) {
   return detail::node_core::close_within(core_, limit);
 }

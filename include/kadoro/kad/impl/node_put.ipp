@@ -132,7 +132,7 @@ KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) con
 
 KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, kadoro::bytes value, put_options how,
                                                            std::uint32_t flags) {
-  if (closed_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
+  if (leaving_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
   if (key.empty() || key.size() > record::max_key_bytes)
     co_return fail(key.empty() ? errc::invalid_argument : errc::too_large,
                    "put: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
