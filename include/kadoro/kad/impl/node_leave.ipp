@@ -15,7 +15,7 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 /// What a node that leaves passes on: each worker takes the next.
 struct node_core::legacy {
   static constexpr std::size_t max_bytes = 16u << 20;
-  static constexpr std::size_t workers = 8;
+  static constexpr std::size_t workers = 16;
 
   std::vector<std::pair<kadoro::bytes, peer_id>> records;  ///< keys with publishers
   std::size_t next = 0;
@@ -92,7 +92,9 @@ KADORO_DECL coro::task<bool> node_core::bequeath(node_core& core, legacy& all, r
   }
   all.bytes += what.value.size();
   auto const said = co_await hand_on(core, what, remaining - (core.context_.now() - asked), to);
-  co_return said && (!said->refusal || said->refusal == errc::refused_stale);
+  // Who knows something newer needs no copy. Who remembers this very one as run out takes it from its publisher only.
+  bool const newer = said && said->record && said->record->sequence > what.sequence;
+  co_return said && (!said->refusal || newer);
 }
 
 /// Somebody who leaves asks whether this node has that very record, or a newer one.
