@@ -34,9 +34,8 @@ std::vector<peer_id> true_closest(simulated_swarm& swarm, kad::key const& where,
   std::vector<peer_id> all;
   for (auto const& each : swarm.nodes)
     if (each && each->id() != self) all.push_back(each->id());
-  std::sort(all.begin(), all.end(), [&where](peer_id const& a, peer_id const& b) {
-    return where.closer(kad::key::of(a), kad::key::of(b));
-  });
+  std::sort(all.begin(), all.end(),
+            [&where](peer_id const& a, peer_id const& b) { return where.closer(kad::key::of(a), kad::key::of(b)); });
   all.resize(std::min(all.size(), n));
   return all;
 }
@@ -46,9 +45,8 @@ std::size_t at_home(simulated_swarm& swarm, std::size_t n) {
   std::size_t count = 0;
   for (auto const& each : swarm.nodes) {
     auto const wanted = true_closest(swarm, kad::key::of(each->id()), n, each->id());
-    count += std::all_of(wanted.begin(), wanted.end(), [&each](peer_id const& id) {
-      return each->table().contains(each->peer_of(id));
-    });
+    count += std::all_of(wanted.begin(), wanted.end(),
+                         [&each](peer_id const& id) { return each->table().contains(each->peer_of(id)); });
   }
   return count;
 }
@@ -100,8 +98,7 @@ struct islands {
 /// Datagrams to one address.
 struct knocks final : io::sim::observer {
   explicit knocks(io::endpoint at) : door(at) {}
-  void on_datagram(time_point, io::endpoint const&, io::endpoint const& to, bytes_view,
-                   io::sim::fate what) override {
+  void on_datagram(time_point, io::endpoint const&, io::endpoint const& to, bytes_view, io::sim::fate what) override {
     if (to == door && what == io::sim::fate::departed) ++count;
   }
   io::endpoint door;
@@ -136,7 +133,8 @@ TEST_CASE("islands: a newcomer that knows a seed of both makes one swarm of them
   CHECK(at_home(of.swarm, std::min<std::size_t>(k / 2, each)) == 2 * each + 1);
   std::size_t const reach = std::min<std::size_t>(k, 2 * each);
   int found = 0;
-  for (int i = 0; i < 20; ++i) found += finds(of.swarm, static_cast<std::size_t>(i) % 8, "any " + std::to_string(i), reach);
+  for (int i = 0; i < 20; ++i)
+    found += finds(of.swarm, static_cast<std::size_t>(i) % 8, "any " + std::to_string(i), reach);
   CHECK(found >= 19);
   for (int i = 0; i < 10; ++i) {
     CHECK(of.swarm.get(7, "even " + std::to_string(i)).found());

@@ -62,7 +62,8 @@ coro::task<void> close_in_time(node& n, duration& took, int& done) {
 
 }  // namespace
 
-TEST_CASE("leave: the records of one that leaves are passed on, with what remains of their life; a watcher sees no gap") {
+TEST_CASE(
+    "leave: the records of one that leaves are passed on, with what remains of their life; a watcher sees no gap") {
   std::size_t replicas = 3;
   SUBCASE("three hold it") {}
   SUBCASE("only one holds it") { replicas = 1; }
@@ -112,7 +113,7 @@ TEST_CASE("leave: where everybody has everything there is nothing to pass on, an
   std::uint64_t const before = swarm.world.counters().sent;
   time_point const begun = swarm.world.now();
   swarm.hosts[5]->run(swarm.nodes[5]->close());
-  CHECK(swarm.world.now() - begun < 10ms);  // one way
+  CHECK(swarm.world.now() - begun < 10ms);               // one way
   CHECK(swarm.world.counters().sent - before <= 2 * 7);  // goodbyes
   swarm.world.run_for(20ms);
   for (std::size_t i = 0; i < 8; ++i) {

@@ -558,7 +558,8 @@ std::vector<run::inheritance> run::inheritance_of(member& leaver) const {
       auto const held = leaver.node()->store().sequence_of(as_bytes(key), m->id());
       auto& there = heir->second->node()->store();
       auto const remembered = there.highest(as_bytes(key), m->id());
-      bool const ended_there = remembered && !there.sequence_of(as_bytes(key), m->id());  // only its publisher brings it
+      bool const ended_there =
+          remembered && !there.sequence_of(as_bytes(key), m->id());  // only its publisher brings it
       if (held && *held >= sequence && !ended_there) out.push_back({key, m->id(), sequence, heir->second});
     }
   }

@@ -58,8 +58,8 @@ KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
   }
 }
 
-/// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the r
-/// closest itself, or everybody has the record anyway. Its publisher needs no copy.
+/// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the
+/// r closest itself, or everybody has the record anyway. Its publisher needs no copy.
 KADORO_DECL std::vector<peer_ref> node_core::heirs_of(key const& where, peer_id const& publisher) const {
   static constexpr std::size_t in_reserve = 2;
   std::size_t const r = options_.replicas;

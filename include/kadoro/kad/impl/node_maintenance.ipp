@@ -275,7 +275,7 @@ KADORO_DECL coro::task<void> node_core::evict_job(node_core& core, peer_ref olde
   auto const alive = co_await core.ping(oldest);
   if (alive)
     core.table_.on_alive(oldest, core.context_.now());
-  else
+  else if (newcomer->unanswered == 0)
     core.table_.insert(newcomer, core.context_.now());  // the silence has removed the oldest
 }
 

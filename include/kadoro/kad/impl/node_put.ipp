@@ -122,11 +122,16 @@ KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
   return {at->second.holders.begin(), at->second.holders.end()};
 }
 
-/// R: the r closest known and not proven dead, answered or not. If that is nobody, those who refused, so that the
-/// receipt can say who.
+/// R: the r closest known and not proven dead, answered this time or not. Whom others have only told of counts when it
+/// has answered: else who makes up peers would fill R. With nobody else they are tried all the same. If that is nobody,
+/// those who refused, so that the receipt can say who.
 KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
   std::vector<peer_ref> set;
-  for (lookup::candidate const* c : seek.closest(options_.replicas)) set.push_back(c->peer);
+  std::vector<peer_ref> hearsay;
+  for (lookup::candidate const* c : seek.closest(k()))
+    (c->suggested_by && c->peer->last_heard == time_point() ? hearsay : set).push_back(c->peer);
+  if (set.empty()) set = std::move(hearsay);
+  if (set.size() > options_.replicas) set.resize(options_.replicas);
   return set;
 }
 
