@@ -226,7 +226,9 @@ void run::add_member(bool has_directory) {
   o.has_database = (plan_.seed + o.index) % 2 == 0;
   o.swarm_key = swarm_key();
   o.make_transport = transport_of(plan_);
-  o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
+  o.on_confirmed = [this](member const& at, peer_ref const& who) {
+    if (adversary_) adversary_->on_confirmed(at, who);  // not while everybody closes
+  };
   chaos_->shape(o);
   members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
 }

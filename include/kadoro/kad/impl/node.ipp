@@ -15,6 +15,7 @@ KADORO_DECL result<std::unique_ptr<node>> node::open(io::context& context, crypt
 }
 
 KADORO_DECL node::~node() {
+  core_->observers_.clear();  // a close may still be passing on what the node holds
   if (core_->closed() || core_->context_.dead()) return;
   std::fprintf(stderr, "kadoro: node %s destroyed while open; it leaves without waiting\n",
                core_->id_.to_string().c_str());

@@ -106,7 +106,6 @@ KADORO_DECL coro::task<void> node_core::close(time_point hand_over_until) {
 }
 
 KADORO_DECL void node_core::close_behind() {
-  observers_.clear();
   context_.spawn(close_and_release(shared_from_this(), context_.now()));
 }
 
