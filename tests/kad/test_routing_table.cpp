@@ -177,6 +177,31 @@ TEST_CASE("a full bucket keeps its old contacts, and the newcomer waits") {
   }
 }
 
+TEST_CASE("of several that wait the one with the shortest round trip comes in, if it answered last time") {
+  world w;
+  kad::table_options options;
+  options.k = 4;
+  routing_table wide(w.self, options);
+  std::vector<peer_ref> inside;
+  for (int i = 0; i < 4; ++i) inside.push_back(w.in_bucket(0));
+  for (peer_ref const& who : inside) wide.insert(who, at(1));
+  peer_ref const slow = w.in_bucket(0);
+  peer_ref const quick = w.in_bucket(0);
+  peer_ref const failed = w.in_bucket(0);
+  peer_ref const unknown = w.in_bucket(0);
+  slow->rtt.sample(200ms);
+  quick->rtt.sample(20ms);
+  failed->rtt.sample(1ms);
+  failed->unanswered = 1;
+  for (peer_ref const& who : {quick, slow, failed, unknown}) CHECK(wide.insert(who, at(2)) == insert_result::pending);
+  for (peer_ref const& who : inside) CHECK(wide.contains(who));  // those that live stay, however slow
+  for (peer_ref const& next : {quick, slow, unknown, failed}) {
+    wide.remove(inside.back());
+    inside.pop_back();
+    CHECK(wide.contains(next));
+  }
+}
+
 TEST_CASE("without a replacement a contact may fail once") {
   world w;
   routing_table table(w.self);

@@ -368,11 +368,20 @@ class followed_get {
 
 }  // namespace
 
+namespace {
+
+/// Mostly 2 to 4 KiB, up to 16 KiB now and then.
+std::uint64_t large_size(random_source& random) {
+  return one_in(8, random) ? random.below(16 * 1024) : 2048 + random.below(2048);
+}
+
+}  // namespace
+
 coro::task<void> member::put_once(member& m, std::string key, kad::quorum quorum, bool read_back) {
   operation const under_way(m, key);
   followed_put followed(m.oracle_, m.id_, key);
   std::string value = m.id_.short_string() + " " + std::to_string(++m.values_) + " ";
-  value.append(static_cast<std::size_t>(m.random_.below(400)), 'x');
+  value.append(m.plan_.large_values && one_in(8, m.random_) ? large_size(m.random_) : m.random_.below(400), 'x');
   auto const how = m.put_options(quorum, read_back);
   m.oracle_.on_put(m.id_, as_bytes(key));
   auto const receipt = co_await m.node_->put(as_bytes(key), as_bytes(value), how);

@@ -37,6 +37,7 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   p.secret = !one_in(4, random);
   p.transport = one_in(6, random) ? transport_kind::stream : transport_kind::datagram;
   for (std::size_t i = 0; i < fault_count; ++i) p.faults.set(static_cast<fault>(i), one_in(3, random));
+  p.large_values = one_in(2, random);
 
   if (limits.nodes) p.nodes = *limits.nodes;
   if (limits.transport) p.transport = *limits.transport;
@@ -49,6 +50,7 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   p.calm = 2 * p.lifetime + 18s;
   p.announced = 30s;
   p.content = 2 + random.below(5);
+  p.large_values = p.large_values && p.transport == transport_kind::datagram;  // a stream takes them in its stride
   return p;
 }
 

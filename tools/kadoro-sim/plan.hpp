@@ -39,6 +39,7 @@ struct plan {
   kadoro::duration fault_gap{};  ///< mean time between two faults
   kadoro::duration delay{};      ///< of a link
   bool secret = true;            ///< there is a swarm key
+  bool large_values = false;     ///< some values take many datagrams
   transport_kind transport = transport_kind::datagram;
   fault_set faults;
 };

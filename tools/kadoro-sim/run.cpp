@@ -234,7 +234,9 @@ void run::add_member(bool has_directory) {
   o.has_database = (plan_.seed + o.index) % 2 == 0;
   o.swarm_key = swarm_key();
   o.make_transport = transport_of(plan_);
-  o.on_confirmed = [this](member const& at, peer_ref const& who) { adversary_->on_confirmed(at, who); };
+  o.on_confirmed = [this](member const& at, peer_ref const& who) {
+    if (adversary_) adversary_->on_confirmed(at, who);  // not while everybody closes
+  };
   chaos_->shape(o);
   members_.push_back(std::make_unique<member>(world_, plan_, oracle_, std::move(o)));
 }
@@ -349,7 +351,9 @@ void run::calm() {
   if (!over()) check_kept();
   if (!over()) check_published();
   if (!over()) check_rest();
+  if (!over()) check_leave();
   if (!over()) check_latecomer();
+  if (!over()) check_islands();
 }
 
 /// Whoever is away comes back; who is just leaving, or finds no socket, a little later.
@@ -592,6 +596,88 @@ void run::check_published() {
              (p.done ? p.said : "no end");
     });
   }
+}
+
+/// What one that leaves must have passed on.
+struct run::inheritance {
+  std::string key;
+  peer_id publisher;
+  std::uint64_t sequence = 0;
+  member* heir = nullptr;
+};
+
+/// Only what it holds and ought to, and where the one that comes into its place is known to it and can take it.
+std::vector<run::inheritance> run::inheritance_of(member& leaver) const {
+  std::vector<inheritance> out;
+  std::map<peer_id, member*> able;
+  for (auto const& m : members_)
+    if (m->correct_server() && !m->how().small_store && !m->how().old_version && m->how().nat == nullptr)
+      able.emplace(m->id(), m.get());
+  auto const all = servers();
+  for (auto const& m : members_) {
+    if (!m->running() || m.get() == &leaver) continue;
+    for (auto const& [key, sequence] : m->publishes()) {
+      auto const closest = closest_of(all, kad::key::of(as_bytes(key)), m->id(), plan_.replicas + 1);
+      if (closest.size() <= plan_.replicas || closest.back() == leaver.id()) continue;
+      if (std::count(closest.begin(), closest.end(), leaver.id()) == 0) continue;
+      auto const heir = able.find(closest.back());
+      if (heir == able.end() || !leaver.node()->table().contains(leaver.node()->peer_of(closest.back()))) continue;
+      auto const held = leaver.node()->store().sequence_of(as_bytes(key), m->id());
+      auto& there = heir->second->node()->store();
+      auto const remembered = there.highest(as_bytes(key), m->id());
+      bool const ended_there =
+          remembered && !there.sequence_of(as_bytes(key), m->id());  // only its publisher brings it
+      if (held && *held >= sequence && !ended_there) out.push_back({key, m->id(), sequence, heir->second});
+    }
+  }
+  return out;
+}
+
+/// Invariant 1: who leaves passes on what it holds.
+void run::check_leave() {
+  if (plan_.transport == transport_kind::stream) return;
+  member* leaver = nullptr;
+  std::vector<inheritance> all;
+  for (auto const& m : members_) {
+    bool const may = m->correct_server() && !m->how().seed && !m->how().has_directory && !m->how().small_store &&
+                     !m->how().old_version && m->how().nat == nullptr;
+    if (!may) continue;
+    auto mine = inheritance_of(*m);
+    if (mine.size() <= all.size()) continue;
+    all = std::move(mine);
+    leaver = m.get();
+  }
+  if (leaver == nullptr) return;
+  peer_id const id = leaver->id();
+  leaver->close();
+  advance_until([leaver] { return leaver->now() == member::state::left; }, 5s);
+  for (inheritance const& each : all) {
+    if (over() || !each.heir->running()) continue;
+    auto const held = each.heir->node()->store().sequence_of(as_bytes(each.key), each.publisher);
+    oracle_.expect(held && *held >= each.sequence, check::kept_in_calm, [&] {
+      return id.short_string() + " has left, and " + each.heir->id().short_string() + " in its place lacks '" +
+             each.key + "' of " + each.publisher.short_string() + ", sequence " + std::to_string(each.sequence);
+    });
+  }
+}
+
+/// Invariant 4: two islands, each with a seed, that have forgotten each other become one again. Small swarms only: it
+/// takes minutes.
+void run::check_islands() {
+  static constexpr duration apart = 100s;
+  static constexpr duration together = 75s;
+  bool const roams = plan_.faults.has(fault::nat_easy) || plan_.faults.has(fault::nat_hard);
+  if (plan_.seed % 4 != 0 || plan_.nodes > 16 || roams) return;
+  note("phase", "islands");
+  auto const put_on = [this](int island) {
+    for (auto const& m : members_)
+      if (m->now() != member::state::off && m->how().index % 2 == 1) m->host().set_island(island);
+  };
+  put_on(1);
+  advance(apart);
+  put_on(0);
+  advance(together);
+  if (!over()) check_recall();
 }
 
 /// Invariant 7: what a swarm that does nothing says all the same. docs/simulation.md derives the budget.

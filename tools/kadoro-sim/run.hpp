@@ -85,6 +85,10 @@ class run final : private kadoro::io::sim::observer {
   void check_receipts();
   void check_kept();
   void check_published();
+  struct inheritance;
+  std::vector<inheritance> inheritance_of(member& leaver) const;
+  void check_leave();
+  void check_islands();
   void check_rest();
   double rest_budget() const;
   void close_all(std::uint64_t frames_before);

@@ -77,6 +77,9 @@ class lookup {
   /// Starts from the k closest of the table, and from `seeds` too as long as that has fewer than `k` contacts.
   KADORO_DECL void start_from(std::size_t k, std::span<peer_ref const> seeds);
 
+  /// `who`, of whom `by` has told, joins the race.
+  void suggest(peer_ref const& who, peer_ref const& by) { add(who, by); }
+
   /// Asks only the `n` closest as long as they may be enough; the others of the race once all of those have answered or
   /// are not worth waiting for.
   void ask_first(std::size_t n) noexcept { wave_ = n; }

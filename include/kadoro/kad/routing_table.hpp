@@ -71,13 +71,14 @@ class routing_table {
   KADORO_DECL std::optional<peer_ref> eviction_candidate(peer_ref const& who) const;
 
   /// A request to `who` went unanswered. The first failure makes it a suspect; it is removed at the second, or at once
-  /// when a replacement waits, of which the newest comes in. True if it is no contact any more.
+  /// when a replacement waits, of which the one with the shortest round trip comes in, of several the newest; one that
+  /// failed last time comes last. True if it is no contact any more.
   KADORO_DECL bool on_failed(peer_ref const& who);
 
   /// `who` answered: clears the suspicion. Changes nothing for somebody who is not in the table.
   KADORO_DECL void on_alive(peer_ref const& who, time_point now);
 
-  /// Forgets `who`, as contact and as replacement; the newest replacement takes its place.
+  /// Forgets `who`, as contact and as replacement; the best replacement takes its place, as above.
   KADORO_DECL void remove(peer_ref const& who);
 
   /// The `n` contacts closest to `target`, suspects included, in exact order of XOR distance. Clears `out` first.

@@ -29,6 +29,8 @@ enum class message_type : std::uint32_t {
   dial_back_please = 72,  ///< have somebody dial me whom I have not called; `key` is a nonce; answered with the address
   dial_back = 73,         ///< dial the one in `providers`, once, with the nonce
   dial_back_done = 74,    ///< `sequence` says whether somebody has: 1 or 0
+  introduce = 76,         ///< a server tells another of some, as `providers`, whom it should know
+  offer = 77,             ///< a holder that leaves asks whether a record that it names by its header is held here
   renew_content = 78      ///< extend the life of a content-addressed record to that of `record`, which has nothing else
 };
 

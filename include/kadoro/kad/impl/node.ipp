@@ -15,6 +15,7 @@ KADORO_DECL result<std::unique_ptr<node>> node::open(io::context& context, crypt
 }
 
 KADORO_DECL node::~node() {
+  core_->observers_.clear();  // a close may still be passing on what the node holds
   if (core_->closed() || core_->context_.dead()) return;
   std::fprintf(stderr, "kadoro: node %s destroyed while open; it leaves without waiting\n",
                core_->id_.to_string().c_str());
@@ -64,7 +65,9 @@ KADORO_DECL result<kad::watch> node::watch(bytes_view key) { return core_->watch
 
 KADORO_DECL coro::task<result<void>> node::join() { return core_->join(); }
 KADORO_DECL coro::task<result<void>> node::ping(peer_ref to) { return core_->ping(std::move(to)); }
-KADORO_DECL coro::task<void> node::close() { return detail::node_core::close_and_release(core_); }
+KADORO_DECL coro::task<void> node::close() {
+  return detail::node_core::close_and_release(core_, core_->context_.now() + detail::node_core::max_hand_over);
+}
 KADORO_DECL coro::task<result<void>> node::close(duration limit) {
   return detail::node_core::close_within(core_, limit);
 }

@@ -25,7 +25,8 @@
 /// on the way), impl/node_watch.ipp (what changes), impl/node_providers.ipp (who has which content),
 /// impl/node_views.ipp (who else there is), impl/node_content.ipp (content by its hash), impl/node_reachability.ipp
 /// (who can call us), impl/node_limits.ipp (what is too much), impl/node_region.ipp (who crowds around a key),
-/// impl/node_maintenance.ipp (timers).
+/// impl/node_maintenance.ipp (timers), impl/node_seeds.ipp (those that the options name), impl/node_islands.ipp (who
+/// should know whom), impl/node_leave.ipp (what a leaver passes on).
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
@@ -55,13 +56,14 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL result<watch> watch_key(bytes_view key);
   /// Runs `work` until the node closes; drops it if that has begun.
   void run_job(coro::task<void> work) { jobs_.spawn(std::move(work)); }
+  static constexpr duration max_hand_over = std::chrono::seconds(2);
   /// Closes without a caller who waits; keeps itself alive until that is done.
   KADORO_DECL void close_behind();
   /// Closes, and holds on to the core until that is done.
-  KADORO_DECL static coro::task<void> close_and_release(std::shared_ptr<node_core> core);
+  KADORO_DECL static coro::task<void> close_and_release(std::shared_ptr<node_core> core, time_point hand_over_until);
   /// Closes behind, and waits for that until `limit` has passed.
   KADORO_DECL static coro::task<result<void>> close_within(std::shared_ptr<node_core> core, duration limit);
-  bool closed() const noexcept { return closed_; }
+  bool closed() const noexcept { return leaving_; }
   bool settled() const noexcept { return settled_; }
   KADORO_DECL std::vector<peer_id> holders(bytes_view key) const;
   KADORO_DECL reachability reachability_now() const;
@@ -122,7 +124,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
   node_core(io::context& context, crypto::identity const& self, node_options const& options);
   KADORO_DECL result<void> open_sequences();
-  KADORO_DECL coro::task<void> close();
+  KADORO_DECL coro::task<void> close(time_point hand_over_until);
   KADORO_DECL static coro::task<void> close_until(std::shared_ptr<node_core> core, time_point due);
 
   // transport::handler, in impl/node_server.ipp
@@ -287,11 +289,42 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     std::vector<peer_ref> closest;
     coro::event done;
   };
-  KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target,
-                                               std::shared_ptr<find_state> state = nullptr);
+  KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target, std::shared_ptr<find_state> state,
+                                               std::vector<peer_ref> beyond);
   KADORO_DECL static coro::task<void> hand_on_job(node_core& core, peer_ref to);
   KADORO_DECL bool in_charge_of(key const& where, peer_ref const& newcomer) const;
   KADORO_DECL bool belongs_to(key const& where, peer_ref const& newcomer) const;
+
+  // impl/node_seeds.ipp
+  struct seed_dial {
+    time_point next{};
+    duration wait{};
+    bool away = false;  ///< it was not there when we looked
+  };
+  KADORO_DECL void dial_seeds(time_point now);
+  KADORO_DECL void look_from(peer_ref const& who);
+
+  // impl/node_leave.ipp
+  struct legacy;
+  KADORO_DECL static coro::task<void> hand_over(node_core& core);
+  KADORO_DECL static coro::task<void> pass_on(node_core& core, legacy& all);
+  KADORO_DECL std::vector<peer_ref> heirs_of(key const& where, peer_id const& publisher) const;
+  KADORO_DECL static coro::task<bool> bequeath(node_core& core, legacy& all, record const& what, duration remaining,
+                                               peer_ref to);
+  KADORO_DECL void answer_offer(transport::message const& request, transport::message& answer);
+
+  // impl/node_islands.ipp
+  static constexpr int deepest_refreshed = 10;  ///< of the buckets that are looked through
+  class named_contacts;
+  KADORO_DECL static coro::task<void> ask_beyond(node_core& core, lookup& seek, kadoro::bytes target,
+                                                 std::vector<peer_ref> beyond);
+  KADORO_DECL void introduce(lookup const& seek, named_contacts const& named, kad::key const& target);
+  KADORO_DECL static coro::task<void> introduce_job(node_core& core, peer_ref to, std::vector<peer_ref> others);
+  KADORO_DECL void accept_introduction(peer_ref const& from, transport::message const& request,
+                                       transport::message& answer);
+  KADORO_DECL static coro::task<void> look_at_home(node_core& core, std::vector<peer_ref> beyond);
+  KADORO_DECL void look_through(std::vector<peer_ref> const& beyond);
+  KADORO_DECL kadoro::bytes target_in(int bucket);
 
   /// A timer that calls a member.
   template <void (node_core::*Member)()>
@@ -302,6 +335,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   };
   KADORO_DECL void verify_idle();
 
+  bool leaving_ = false;  ///< its user is done with it; it still answers others, and passes on what it holds
   bool closed_ = false;
   coro::event nothing_left_;
   bool settling_ = false;
@@ -324,6 +358,11 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   dial_back dial_back_;
   std::optional<multiaddr> dial_back_address_;  ///< what an answer shows
   std::string last_objection_;                  ///< likewise, of a validator
+  std::vector<seed_dial> dials_;                ///< one for each of `seeds_`
+  time_point next_look_from_seeds_{};
+  std::set<peer_id> home_;                    ///< our neighbours, when we looked last
+  std::map<peer_id, time_point> introduced_;  ///< to whom others were named lately
+  time_point next_look_through_{};
   time_point next_probe_{};
   duration probe_interval_{};
   time_point next_refresh_{};
@@ -344,12 +383,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 #include "kadoro/kad/impl/node_core.ipp"
 #include "kadoro/kad/impl/node_early.ipp"
 #include "kadoro/kad/impl/node_get.ipp"
+#include "kadoro/kad/impl/node_islands.ipp"
+#include "kadoro/kad/impl/node_leave.ipp"
 #include "kadoro/kad/impl/node_limits.ipp"
 #include "kadoro/kad/impl/node_maintenance.ipp"
 #include "kadoro/kad/impl/node_providers.ipp"
 #include "kadoro/kad/impl/node_put.ipp"
 #include "kadoro/kad/impl/node_reachability.ipp"
 #include "kadoro/kad/impl/node_region.ipp"
+#include "kadoro/kad/impl/node_seeds.ipp"
 #include "kadoro/kad/impl/node_server.ipp"
 #include "kadoro/kad/impl/node_views.ipp"
 #include "kadoro/kad/impl/node_watch.ipp"

@@ -82,14 +82,19 @@ KADORO_DECL node_core::~node_core() {
   jobs_.abandon();  // none is left after a close; if the context dies first, they die with the node
 }
 
-KADORO_DECL coro::task<void> node_core::close() {
-  if (!closed_) {
+KADORO_DECL coro::task<void> node_core::close(time_point hand_over_until) {
+  if (!leaving_) {
+    leaving_ = true;
+    for (auto const& [key, of] : watching_) of->close_readers();
+    if (context_.now() < hand_over_until) {
+      auto const in_time = co_await coro::with_deadline(hand_over(*this), hand_over_until);
+      static_cast<void>(in_time);  // what was not passed on lives on with the others that hold it
+    }
     closed_ = true;
     context_.disarm(tick_);
     context_.disarm(verify_);
     context_.disarm(views_);
     context_.disarm(push_);
-    for (auto const& [key, of] : watching_) of->close_readers();
     if (kept_) kept_->note_contacts(table_, true);
     jobs_.request_cancel();
     co_await transport_->close();
@@ -102,11 +107,12 @@ KADORO_DECL coro::task<void> node_core::close() {
 }
 
 KADORO_DECL void node_core::close_behind() {
-  observers_.clear();
-  context_.spawn(close_and_release(shared_from_this()));
+  context_.spawn(close_and_release(shared_from_this(), context_.now()));
 }
 
-KADORO_DECL coro::task<void> node_core::close_and_release(std::shared_ptr<node_core> core) { co_await core->close(); }
+KADORO_DECL coro::task<void> node_core::close_and_release(std::shared_ptr<node_core> core, time_point hand_over_until) {
+  co_await core->close(hand_over_until);
+}
 
 KADORO_DECL coro::task<result<void>> node_core::close_within(std::shared_ptr<node_core> core, duration limit) {
   time_point const due = coro::detail::after(core->context_.now(), limit);
@@ -120,7 +126,9 @@ KADORO_DECL coro::task<result<void>> node_core::close_within(std::shared_ptr<nod
 }
 
 KADORO_DECL coro::task<void> node_core::close_until(std::shared_ptr<node_core> core, time_point due) {
-  auto const in_time = co_await coro::with_deadline(core->close(), due);
+  time_point const now = core->context_.now();
+  time_point const hand_over_until = now + std::min((due - now) / 2, max_hand_over);
+  auto const in_time = co_await coro::with_deadline(core->close(hand_over_until), due);
   static_cast<void>(in_time);
 }
 

@@ -276,7 +276,7 @@ KADORO_DECL coro::task<result<get_result>> node_core::get(kadoro::bytes key, get
 }
 
 KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes key, get_options how, bool providers) {
-  if (closed_) co_return fail(errc::closed, "get of " + printable(key) + ": this node is closed");
+  if (leaving_) co_return fail(errc::closed, "get of " + printable(key) + ": this node is closed");
   if (key.empty() || key.size() > record::max_key_bytes)
     co_return fail(errc::invalid_argument, "get: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
                                                std::to_string(record::max_key_bytes) + " are allowed");

@@ -20,7 +20,8 @@ KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
   static constexpr int max_rounds = 4;
   for (int round = 0; round < max_rounds && !core.closed_; ++round) {
     std::size_t const before = core.table_.size();
-    co_await find_job(core, to_bytes(core.id_.bytes()));
+    std::vector<peer_ref> const nobody;
+    co_await look_at_home(core, nobody);
     if (core.table_.size() == before) break;
   }
   core.settling_ = false;
@@ -93,7 +94,7 @@ KADORO_DECL void node_core::news_of(peer_ref const& who) {
 }
 
 KADORO_DECL coro::task<result<void>> node_core::join() {
-  if (closed_) co_return fail(errc::closed, "join: this node is closed");
+  if (leaving_) co_return fail(errc::closed, "join: this node is closed");
   auto const state = std::make_shared<join_state>();
   if (!jobs_.spawn(join_job(*this, state))) co_return fail(errc::queue_full, "join: too many operations under way");
   auto const done = co_await state->done.wait();
@@ -125,9 +126,9 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
 }
 
 KADORO_DECL coro::task<result<std::vector<peer_ref>>> node_core::find_closest(kadoro::bytes key) {
-  if (closed_) co_return fail(errc::closed, "lookup of " + printable(key) + ": this node is closed");
+  if (leaving_) co_return fail(errc::closed, "lookup of " + printable(key) + ": this node is closed");
   auto const state = std::make_shared<find_state>();
-  if (!jobs_.spawn(find_job(*this, std::move(key), state)))
+  if (!jobs_.spawn(find_job(*this, std::move(key), state, {})))
     co_return fail(errc::queue_full, "lookup: too many operations under way");
   auto const done = co_await state->done.wait();
   if (!done) co_return fail(done.error());
@@ -136,17 +137,21 @@ KADORO_DECL coro::task<result<std::vector<peer_ref>>> node_core::find_closest(ka
   co_return std::move(state->closest);
 }
 
-/// A lookup behind the scenes, or with somebody who waits for it.
+/// A lookup behind the scenes, or with somebody who waits for it; those `beyond` are asked too, however far they are.
 KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes target,
-                                                 std::shared_ptr<find_state> state) {
+                                                 std::shared_ptr<find_state> state, std::vector<peer_ref> beyond) {
   trace steps("find_node", target, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
               steps);
   seek.start_from(core.k(), core.seeds_);
-  sharing_visitor sharing(core, state != nullptr);
-  co_await seek_all(core, seek, sharing);
+  co_await ask_beyond(core, seek, target, std::move(beyond));
+  named_contacts named(core, state != nullptr);
+  co_await seek_all(core, seek, named);
   core.table_.touch(core.table_.bucket_of(key::of(target)), core.context_.now());
-  if (!state) co_return;
+  if (!state) {
+    core.introduce(seek, named, key::of(target));
+    co_return;
+  }
   for (lookup::candidate const* c : seek.closest(core.k()))
     if (c->now == lookup::state::answered) state->closest.push_back(c->peer);
   state->done.set();
@@ -171,6 +176,7 @@ KADORO_DECL void node_core::tick() {
   confirm_placements(now);
   check_dead(now);
   renew_due(now);
+  dial_seeds(now);
   probe(now);
   look_around(now);
   refresh(now);
@@ -189,8 +195,7 @@ KADORO_DECL void node_core::keep_contacts(time_point now) {
     seeds_.resize(named_seeds_);
 }
 
-/// Keeps an eye on seeds that are missing or silent and on contacts that failed, at growing intervals, so that one that
-/// comes back is found again.
+/// Keeps an eye on contacts that failed, at growing intervals, so that one that comes back is found again.
 KADORO_DECL void node_core::probe(time_point now) {
   static constexpr duration shortest = std::chrono::seconds(1);
   static constexpr duration longest = std::chrono::seconds(8);
@@ -198,11 +203,7 @@ KADORO_DECL void node_core::probe(time_point now) {
   if (now < next_probe_ && probe_interval_ != duration::zero()) return;
   probe_interval_ = std::clamp(2 * probe_interval_, shortest, longest);
   next_probe_ = now + probe_interval_;
-  static constexpr duration silent = std::chrono::seconds(10);
   std::vector<peer_ref> missing;
-  for (peer_ref const& seed : seeds_)
-    if (seed->mode != peer_mode::client && (!table_.contains(seed) || now - seed->last_heard > silent))
-      missing.push_back(seed);
   table_.for_each([&missing](contact const& c) {
     if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
   });
@@ -234,28 +235,21 @@ KADORO_DECL coro::task<void> node_core::evict_job(node_core& core, peer_ref olde
   auto const alive = co_await core.ping(oldest);
   if (alive)
     core.table_.on_alive(oldest, core.context_.now());
-  else
+  else if (newcomer->unanswered == 0)
     core.table_.insert(newcomer, core.context_.now());  // the silence has removed the oldest
 }
 
-/// Looks through buckets that no lookup has touched for long. What is looked for is a pre-image, so it takes some
-/// hashing; buckets too deep for that are those of our own neighbourhood, which `look_around` sees to.
+/// Looks through buckets that no lookup has touched for long, but for those of our own neighbourhood, which
+/// `look_around` sees to.
 KADORO_DECL void node_core::refresh(time_point now) {
   static constexpr duration interval = std::chrono::minutes(10);
-  static constexpr int deepest = 10;
   if (now < next_refresh_) return;
   next_refresh_ = now + interval / 10;
   for (int const bucket : table_.buckets_to_refresh(now, interval)) {
-    if (bucket > deepest) {
+    if (bucket > deepest_refreshed)
       table_.touch(bucket, now);
-      continue;
-    }
-    kadoro::bytes target(32);
-    for (int tries = 0; tries < 1 << (deepest + 3); ++tries) {
-      context_.random().fill(target);
-      if (table_.bucket_of(key::of(target)) == bucket) break;
-    }
-    jobs_.spawn(find_job(*this, std::move(target)));
+    else
+      jobs_.spawn(find_job(*this, target_in(bucket), nullptr, {}));
   }
 }
 

@@ -125,12 +125,17 @@ KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
   return {at->second.holders.begin(), at->second.holders.end()};
 }
 
-/// R: the r closest known and not proven dead, answered or not; where others crowd around the key, the whole region. If
-/// that is nobody, those who refused, so that the receipt can say who.
+/// R: the r closest known and not proven dead, answered this time or not; where others crowd around the key, the whole
+/// region. Whom others have only told of counts when it has answered: else who makes up peers would fill R. With nobody
+/// else they are tried all the same. If that is nobody, those who refused, so that the receipt can say who.
 KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
-  std::vector<peer_ref> set;
   std::size_t const width = std::max(options_.replicas, region_width(seek));
-  for (lookup::candidate const* c : seek.closest(width)) set.push_back(c->peer);
+  std::vector<peer_ref> set;
+  std::vector<peer_ref> hearsay;
+  for (lookup::candidate const* c : seek.closest(std::max(k(), width)))
+    (c->suggested_by && c->peer->last_heard == time_point() ? hearsay : set).push_back(c->peer);
+  if (set.empty()) set = std::move(hearsay);
+  if (set.size() > width) set.resize(width);
   return set;
 }
 
@@ -146,7 +151,7 @@ KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core
 
 KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, kadoro::bytes value, put_options how,
                                                            std::uint32_t flags) {
-  if (closed_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
+  if (leaving_) co_return fail(errc::closed, "put of " + printable(key) + ": this node is closed");
   if (key.empty() || key.size() > record::max_key_bytes)
     co_return fail(key.empty() ? errc::invalid_argument : errc::too_large,
                    "put: a key of " + std::to_string(key.size()) + " bytes; 1 to " +

@@ -35,8 +35,13 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
       answer_contacts(from, request, answer);
       break;
     case message_type::add_provider: accept_provider(from, request, answer); break;
-    case message_type::put_value:
     case message_type::replicate:
+      if (leaving_) {  // it would be passed on at once
+        answer.refusal = errc::refused;
+        break;
+      }
+      [[fallthrough]];
+    case message_type::put_value:
       accept_record(from, request, answer);
       spread_changes();
       break;
@@ -53,6 +58,8 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     case message_type::dial_back_please: answer_dial_back(from, request, answer); break;
     case message_type::dial_back: answer_knock_request(from, request, answer); break;
     case message_type::dial_back_done: take_dial_back_done(from, request); break;
+    case message_type::offer: answer_offer(request, answer); break;
+    case message_type::introduce: accept_introduction(from, request, answer); break;
     default: answer.refusal = errc::refused_unsupported;
   }
   return reply::send;

@@ -144,7 +144,7 @@ KADORO_DECL std::vector<peer_ref> node_core::contacts_for(news_batch const& news
 // ---- what this node watches -----------------------------------------------------------------------------------------
 
 KADORO_DECL result<watch> node_core::watch_key(bytes_view key) {
-  if (closed_) return fail(errc::closed, "watch of " + printable(key) + ": this node is closed");
+  if (leaving_) return fail(errc::closed, "watch of " + printable(key) + ": this node is closed");
   if (key.empty() || key.size() > record::max_key_bytes)
     return fail(errc::invalid_argument, "watch: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
                                             std::to_string(record::max_key_bytes) + " are allowed");
@@ -410,7 +410,8 @@ KADORO_DECL void node_core::take_push(peer_ref const& from, transport::message c
 /// later.
 KADORO_DECL coro::task<void> node_core::seek_holders(node_core& core, std::shared_ptr<watched_key> of) {
   auto const found = std::make_shared<find_state>();
-  co_await find_job(core, of->key, found);
+  std::vector<peer_ref> const nobody;
+  co_await find_job(core, of->key, found, nobody);
   for (peer_ref const& who : found->closest) of->near.emplace(who->id(), who);
   core.find_holders(*of);
 }

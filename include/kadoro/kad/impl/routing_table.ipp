@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "kadoro/kad/routing_table.hpp"
@@ -51,16 +52,20 @@ KADORO_DECL void routing_table::erase(bucket& from, contacts_iterator at) {
   ++counters_.removed;
 }
 
-/// Fills the place that became free: the newest replacement whose range has room.
+/// Fills the place that became free: of the replacements whose range has room, by those that answered last time, the
+/// one with the shortest round trip, and of several the newest.
 KADORO_DECL void routing_table::promote(bucket& in) {
-  for (auto at = in.replacements.end(); at != in.replacements.begin();) {
-    --at;
-    if (!range_allows(in, at->range, nullptr)) continue;
-    add(in, std::move(*at));
-    in.replacements.erase(at);
-    ++counters_.promoted;
-    return;
-  }
+  auto const rank = [](contact const& c) {
+    bool const known = c.peer->rtt.known();
+    return std::tuple(c.peer->unanswered > 0, !known, known ? c.peer->rtt.smoothed() : duration::zero());
+  };
+  auto best = in.replacements.end();
+  for (auto at = in.replacements.begin(); at != in.replacements.end(); ++at)
+    if (range_allows(in, at->range, nullptr) && (best == in.replacements.end() || rank(*at) <= rank(*best))) best = at;
+  if (best == in.replacements.end()) return;
+  add(in, std::move(*best));
+  in.replacements.erase(best);
+  ++counters_.promoted;
 }
 
 KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point now) {

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kadoro/coro/deadline.hpp"
+#include "kadoro/coro/sleep.hpp"
+#include "kadoro/kad/impl/node_core.hpp"
+
+namespace kadoro::inline KADORO_ABI::kad::detail {
+
+// A server that leaves takes its copies with it. Of each record that it holds for others, the one that comes into its
+// place among the r closest gets a copy first, with what remains of its life. In a swarm of at most r others nobody
+// comes into its place, and there is nothing to do.
+
+/// What a node that leaves passes on: each worker takes the next.
+struct node_core::legacy {
+  static constexpr std::size_t max_bytes = 16u << 20;
+  static constexpr std::size_t workers = 16;
+
+  std::vector<std::pair<kadoro::bytes, peer_id>> records;  ///< keys with publishers
+  std::size_t next = 0;
+  std::size_t bytes = 0;  ///< sent
+};
+
+/// Passes on what it can until it is asked to stop.
+KADORO_DECL coro::task<void> node_core::hand_over(node_core& core) {
+  if (core.options_.mode != peer_mode::server || core.table_.size() < core.options_.replicas) co_return;
+  legacy all;
+  core.store_.for_each(core.context_.now(), [&core, &all](record_store::held const& h) {
+    bool const theirs = h.value->is_signed() ? h.value->publisher != core.id_ : h.value->is_content();
+    if (theirs) all.records.emplace_back(h.value->key, h.value->publisher);
+  });
+  coro::environment const environment = co_await coro::this_environment();
+  coro::scope work(core.context_, environment.cancel());
+  work.abandon();  // if the whole chain of awaits is destroyed, it goes with it
+  for (std::size_t i = 0; i < std::min(legacy::workers, all.records.size()); ++i) work.spawn(pass_on(core, all));
+  co_await work.join();
+}
+
+KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
+  static constexpr std::size_t slice = 64;  // then others have their turn
+  coro::environment const environment = co_await coro::this_environment();
+  while (all.next < all.records.size() && all.bytes < legacy::max_bytes && !environment.cancel().requested()) {
+    auto const [key, publisher] = all.records[all.next++];
+    if (all.next % slice == 0) {
+      auto const turn = co_await coro::sleep_for(duration::zero());
+      if (!turn) co_return;
+    }
+    std::vector<peer_ref> const heirs = core.heirs_of(kad::key::of(key), publisher);
+    for (peer_ref const& to : heirs) {
+      auto const held = core.store_.find(key, publisher, core.context_.now());
+      if (!held) break;
+      record const what = *held->value;
+      duration const remaining = held->remaining;
+      bool const taken = co_await bequeath(core, all, what, remaining, to);
+      if (taken) break;
+    }
+  }
+}
+
+/// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the
+/// r closest itself, or everybody has the record anyway. Its publisher needs no copy.
+KADORO_DECL std::vector<peer_ref> node_core::heirs_of(key const& where, peer_id const& publisher) const {
+  static constexpr std::size_t in_reserve = 2;
+  std::size_t const r = options_.replicas;
+  std::vector<contact> known;
+  table_.closest(where, 2 * r + in_reserve, known);
+  std::erase_if(known, [&publisher](contact const& c) {
+    return c.peer->unanswered > 0 || c.peer->id() == publisher || is_foreign(*c.peer);
+  });
+  if (known.size() < r || where.closer(known[r - 1].id, table_.self())) return {};
+  std::vector<peer_ref> heirs;
+  for (std::size_t i = r - 1; i < known.size() && heirs.size() <= in_reserve; ++i) heirs.push_back(known[i].peer);
+  return heirs;
+}
+
+/// True if `to` has the record now. What does not fit into one datagram is offered before it is sent: others who leave
+/// may have passed it on already.
+KADORO_DECL coro::task<bool> node_core::bequeath(node_core& core, legacy& all, record const& what, duration remaining,
+                                                 peer_ref to) {
+  static constexpr std::size_t worth_a_question = 1024;
+  time_point const asked = core.context_.now();
+  if (what.is_signed() && what.value.size() > worth_a_question) {
+    record_header const header = what.header();
+    transport::message offer;
+    offer.type = transport::message_type::offer;
+    offer.key = what.key;
+    offer.record = to_wire(header, false);
+    auto const answer = co_await core.transport_->request(to, offer);
+    if (!answer) co_return false;
+    if (answer->refusal != errc::refused_unknown) co_return !answer->refusal;
+  }
+  all.bytes += what.value.size();
+  auto const said = co_await hand_on(core, what, remaining - (core.context_.now() - asked), to);
+  // Who knows something newer needs no copy. Who remembers this very one as run out takes it from its publisher only.
+  bool const newer = said && said->record && said->record->sequence > what.sequence;
+  co_return said && (!said->refusal || newer);
+}
+
+/// Somebody who leaves asks whether this node has that very record, or a newer one.
+KADORO_DECL void node_core::answer_offer(transport::message const& request, transport::message& answer) {
+  answer.refusal = errc::refused;
+  if (leaving_ || !request.record) return;
+  auto const header = header_from_wire(*request.record, request.key);
+  if (!header) return;
+  auto const held = store_.sequence_of(request.key, header->publisher);
+  if (held && *held >= header->sequence)
+    answer.refusal.reset();
+  else
+    answer.refusal = errc::refused_unknown;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::kad::detail
