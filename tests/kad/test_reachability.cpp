@@ -147,7 +147,7 @@ TEST_CASE("reachability: in a private network, and where nobody can say") {
 }
 
 TEST_CASE("reachability: a node whose NAT gives it another address learns that, and is verified anew") {
-  public_swarm swarm(7, 60);
+  public_swarm swarm(7, 110);  // so many that a few stay strangers
   io::sim::nat_policy policy;
   policy.filtering = io::sim::nat_behaviour::endpoint_independent;
   io::sim::nat& box = swarm.world.add_nat(outside, policy);

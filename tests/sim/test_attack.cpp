@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "attack.hpp"
+#include "../../tools/kadoro-sim/attack.hpp"
 
 using namespace kadoro_sim;
 

@@ -99,11 +99,11 @@ class persistence final : private record_store::listener, private io::storage {
   options how_;
   persistence_status status_;
   std::vector<peer_ref> contacts_;
-  std::map<kadoro::bytes, change> changed_;                          ///< by the name of the entry with its times
-  std::map<kadoro::bytes, kadoro::bytes> small_;                     ///< blobs and contacts, as they are to be on disk
-  std::map<kadoro::bytes, std::optional<kadoro::bytes>> unwritten_;  ///< what of these is not there yet
-  bool whole_ = false;                                               ///< the next commit replaces everything
-  time_point next_commit_{};                                         ///< not before
+  std::map<kadoro::bytes, change, bytes_less> changed_;       ///< by the name of the entry with its times
+  std::map<kadoro::bytes, kadoro::bytes, bytes_less> small_;  ///< blobs and contacts, as they are to be on disk
+  std::map<kadoro::bytes, std::optional<kadoro::bytes>, bytes_less> unwritten_;  ///< what of these is not there yet
+  bool whole_ = false;        ///< the next commit replaces everything
+  time_point next_commit_{};  ///< not before
   time_point next_contacts_{};
   duration retry_ = shortest_retry;
   commit_timer timer_{*this};

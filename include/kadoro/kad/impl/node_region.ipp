@@ -40,12 +40,14 @@ KADORO_DECL std::size_t node_core::region_width(lookup const& seek) const {
   static constexpr std::size_t safe = 8;    // so many are due in a region in which at least one is
   double const servers = options_.max_region > 0 ? estimated_servers() : 0;
   if (servers == 0) return 0;
-  auto const race = seek.racing();
   std::vector<double> due;  // up to each of them
-  for (lookup::candidate const* c : race) due.push_back(servers * distance_of(seek.target(), c->id));
   double surprise = 0;
-  for (std::size_t i = 0; i < due.size(); ++i)
-    surprise = std::max(surprise, surprise_at(static_cast<double>(i + 1), due[i]));
+  std::size_t answered = 0;  // the others may be made up
+  for (lookup::candidate const* c : seek.racing()) {
+    due.push_back(servers * distance_of(seek.target(), c->id));
+    if (c->now == lookup::state::answered)
+      surprise = std::max(surprise, surprise_at(static_cast<double>(++answered), due.back()));
+  }
   if (surprise < suspicious) return 0;
   auto const wanted = static_cast<double>(std::max(options_.replicas, safe));
   auto const within = std::count_if(due.begin(), due.end(), [wanted](double d) { return d <= wanted; });
