@@ -33,6 +33,7 @@ std::string_view to_string(rule what) noexcept {
     case rule::twice: return "twice";
     case rule::crash: return "crash";
     case rule::stubborn: return "stubborn";
+    case rule::busy: return "busy";
     case rule::memory: return "memory";
   }
   return {};
@@ -60,6 +61,18 @@ void judge::back(std::size_t who, double at_ms) {
 void judge::died(std::size_t who, unsigned life, double at_ms) {
   deaths_[who][life] = at_ms;
   std::erase_if(open_puts_, [who](auto const& p) { return p.first.first == who; });
+}
+
+void judge::stalled(std::size_t who, double from_ms, double to_ms, double cpu_ms) {
+  auto const stopped = [=](span const& s) { return s.from_ms <= to_ms && from_ms <= s.to_ms; };
+  if (std::any_of(down_[who].begin(), down_[who].end(), stopped)) return;
+  constexpr double long_ms = 2'000;
+  double const length_ms = to_ms - from_ms;
+  if (length_ms > long_ms && cpu_ms > length_ms / 2)
+    broke(rule::busy, to_ms, "process " + std::to_string(who) + " computed for " + seconds(cpu_ms));
+  ++counts_.stalls;
+  counts_.longest_stall_ms = std::max(counts_.longest_stall_ms, length_ms);
+  down_[who].push_back({from_ms, to_ms});
 }
 
 std::size_t judge::disturbed(double from_ms, double to_ms) const {
@@ -218,8 +231,8 @@ void judge::judge_slot(std::size_t reader, slot_name const& name, slot const& of
            std::to_string(disturbed(begun, ended)) + " disturbed: " + line.dump();
   };
   auto const live = find("rec");
-  bool const unfinished = std::any_of(of.said.begin(), of.said.end(),
-                                      [](statement const& s) { return s.ended_ms == never; });
+  bool const unfinished =
+      std::any_of(of.said.begin(), of.said.end(), [](statement const& s) { return s.ended_ms == never; });
   if (live && *live > of.highest && !unfinished) {
     // A put that was interrupted has a number that nobody knows; else there is none above the highest.
     bool const interrupted =

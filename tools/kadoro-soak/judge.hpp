@@ -25,9 +25,10 @@ enum class rule : std::uint8_t {
   twice,          ///< one that ended twice
   crash,          ///< a process that ended by itself
   stubborn,       ///< one that does not leave when it is asked to
+  busy,           ///< one that computes for seconds without coming back to its loop
   memory          ///< a process that grows
 };
-inline constexpr std::size_t rule_count = 13;
+inline constexpr std::size_t rule_count = 14;
 std::string_view to_string(rule what) noexcept;
 
 struct violation {
@@ -38,14 +39,16 @@ struct violation {
 
 /// Knows what every process has published, and when which of them was down, and so what a get may give.
 ///
-/// A process is **disturbed** from the signal on until `heal_ms` after it has joined again or goes on. While more
+/// A process is **disturbed** from the signal on until `heal_ms` after it has joined again or goes on; so is one that
+/// the machine did not run, or whose disk did not answer, for half a second (a stall: it says so itself). While more
 /// processes than the quorum tolerates (r minus a majority of r) are disturbed, what is missing or old is excused, and
 /// counted as such; so is what a process sees that was stopped meanwhile. Everything else is a violation:
 ///
 /// - F is the last statement of a publisher that was acknowledged by a majority before the get began. A record must be
 ///   found if F is one and it lives: its publisher has run ever since, or F's lifetime has not passed. Later statements
 ///   that began before the get ended may be seen instead.
-/// - A get with quorum that could ask enough (`unconfirmed` otherwise) gives no record below F, whether F is a record or
+/// - A get with quorum that could ask enough (`unconfirmed` otherwise) gives no record below F, whether F is a record
+/// or
 ///   a tombstone. A get for the first valid copy may; that is counted.
 /// - F is not counted on if it was not put as durable, and more processes than the quorum tolerates were killed before
 ///   they can have committed it: within `commit_ms` after it was acknowledged.
@@ -60,6 +63,8 @@ class judge {
   void went(std::size_t who, double at_ms, bool killed);  ///< down, or stopped
   void back(std::size_t who, double at_ms);               ///< has joined, or goes on
   void died(std::size_t who, unsigned life, double at_ms);
+  /// Its loop did not turn from then to then, and used so much of that to compute.
+  void stalled(std::size_t who, double from_ms, double to_ms, double cpu_ms);
   void name_is(std::size_t who, std::string name) { names_[std::move(name)] = who; }
 
   // What a process says.
@@ -85,12 +90,14 @@ class judge {
     std::uint64_t unconfirmed = 0;     ///< gets with quorum that could not ask enough
     std::uint64_t first_stale = 0;     ///< gets for the first valid copy that gave an older one
     std::uint64_t not_counted_on = 0;  ///< statements that were not durable when many were killed
+    std::uint64_t stalls = 0;
+    double longest_stall_ms = 0;
     std::uint64_t watch_events = 0;
     std::uint64_t watch_checks = 0;
     std::uint64_t puts_acknowledged = 0;
     std::uint64_t puts_durable = 0;
     std::uint64_t puts_not_durable = 0;  ///< acknowledged, but too few could say in time that it is on their disks
-    std::uint64_t puts_failed = 0;  ///< excused or not
+    std::uint64_t puts_failed = 0;       ///< excused or not
   };
   tallies const& counts() const noexcept { return counts_; }
 

@@ -13,7 +13,10 @@ using namespace kadoro_soak;
 int print_plan(soak_settings const& s) {
   for (disturbance const& d : draw_plan(s.seed, s.minutes, s.processes, s.gap_s))
     std::printf("%9.3f s  %s  process %zu, for %.3f s%s\n", d.at_s, std::string(to_string(d.what)).c_str(), d.who,
-                d.for_s, d.what == deed::stop ? "" : d.seeded ? ", starts with addresses" : ", starts from its database");
+                d.for_s,
+                d.what == deed::stop ? ""
+                : d.seeded           ? ", starts with addresses"
+                                     : ", starts from its database");
   return exit_good;
 }
 
@@ -25,8 +28,8 @@ int main(int argc, char** argv) {
 
   soak_settings soak;
   bool plan_only = false;
-  CLI::App& run = *app.add_subcommand(
-      "run", "processes under constant load, with databases, killed at random and started again");
+  CLI::App& run =
+      *app.add_subcommand("run", "processes under constant load, with databases, killed at random and started again");
   run.add_option("--minutes", soak.minutes)->check(CLI::Range(0.1, 1e5))->capture_default_str();
   run.add_option("--processes", soak.processes, "the first two are never killed")
       ->check(CLI::Range(std::size_t{3}, std::size_t{20}))
@@ -43,6 +46,40 @@ int main(int argc, char** argv) {
   run.add_flag("--json", soak.json, "one object on standard output; the table goes to standard error");
   run.add_flag("--steps", soak.steps, "of what is not right, whom the get asked; costs time");
   run.add_flag("--plan", plan_only, "print who is killed when, and end");
+
+  churn_settings churn;
+  CLI::App& swarm = *app.add_subcommand(
+      "churn", "many nodes in this process, each on its own address of 127.0.0.0/8, that leave and come");
+  swarm.add_option("--nodes", churn.nodes)->check(CLI::Range(3, 60000))->capture_default_str();
+  swarm.add_option("--churn", churn.churn_percent, "percent of the nodes that leave in a minute, half without a word")
+      ->check(CLI::Range(0.0, 1000.0))
+      ->capture_default_str();
+  swarm.add_option("--minutes", churn.minutes, "of churn, once all are there")
+      ->check(CLI::Range(0.1, 1e5))
+      ->capture_default_str();
+  swarm.add_option("--gets", churn.gets, "a second, all nodes together")
+      ->check(CLI::Range(0.1, 1e5))
+      ->capture_default_str();
+  swarm.add_option("--puts", churn.puts, "a second, all nodes together")
+      ->check(CLI::Range(0.01, 1e5))
+      ->capture_default_str();
+  swarm.add_option("--keys", churn.keys, "of each node")->check(CLI::Range(1, 1000))->capture_default_str();
+  swarm.add_option("--lifetime", churn.lifetime_minutes, "minutes that a record lives without its publisher")
+      ->check(CLI::Range(0.1, 2000.0))
+      ->capture_default_str();
+  swarm.add_option("--replicas", churn.replicas)->check(CLI::Range(1, 20))->capture_default_str();
+  swarm.add_option("--threads", churn.threads)->check(CLI::Range(1, 64))->capture_default_str();
+  swarm.add_option("--seed", churn.seed, "of who leaves when, and of the load")->capture_default_str();
+  swarm.add_flag("--json", churn.json, "one object on standard output; the table goes to standard error");
+
+  loopback_settings loopback;
+  CLI::App& quick = *app.add_subcommand(
+      "loopback",
+      "how fast nine processes of shard_swarm find each other, see one leave and see one killed, and what "
+      "nine directories ask when nothing happens");
+  quick.add_option("--program", loopback.program, "shard_swarm")->required();
+  quick.add_option("--runs", loopback.runs, "of its scenario; 0: none")->capture_default_str();
+  quick.add_option("--rest", loopback.rest_s, "seconds that are counted at rest; 0: none")->capture_default_str();
 
   worker_settings worker;
   CLI::App& one = *app.add_subcommand("worker", "one of the processes; `run` starts it");
@@ -66,5 +103,7 @@ int main(int argc, char** argv) {
     return exit_usage;
   }
   if (one.parsed()) return run_worker(worker);
+  if (quick.parsed()) return run_loopback(loopback);
+  if (swarm.parsed()) return run_churn(churn);
   return plan_only ? print_plan(soak) : run_soak(soak);
 }

@@ -9,7 +9,8 @@ namespace kadoro_soak {
 namespace {
 
 constexpr std::size_t at_most_down = 2;
-constexpr double massacre_every_s = 600;
+constexpr double first_massacre_s = 240;
+constexpr double massacre_every_s = 300;
 constexpr double longest_s = 20;
 constexpr double restart_s = 3;  // it is not taken for up again before
 
@@ -33,7 +34,7 @@ std::vector<disturbance> draw_plan(std::uint64_t seed, double minutes, std::size
   double const longest = std::min(longest_s, gap_s);
   std::vector<double> free_at(processes, 0);
   std::vector<disturbance> all;
-  double next_massacre_s = massacre_every_s;
+  double next_massacre_s = first_massacre_s;
   double at_s = calm_s;
   for (;;) {
     double const gap = between(random, 0.4 * gap_s, 1.6 * gap_s);

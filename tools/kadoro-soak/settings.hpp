@@ -45,14 +45,23 @@ struct worker_settings {
 /// Of `churn`.
 struct churn_settings {
   std::size_t nodes = 300;
-  double churn_percent = 5;  ///< of the nodes, a minute
+  double churn_percent = 5;  ///< of the nodes, that leave in a minute; as many come
   double minutes = 20;
-  double gets = 100;  ///< a second, all nodes together
-  double puts = 10;
-  std::size_t keys = 1500;  ///< all nodes together
+  double gets = 100;            ///< a second, all nodes together
+  double puts = 5;              ///< likewise; each replaces a record
+  std::size_t keys = 5;         ///< of each node
+  double lifetime_minutes = 5;  ///< of a record without its publisher
+  std::size_t replicas = 20;
   std::size_t threads = 2;
   std::uint64_t seed = 1;
   bool json = false;
+};
+
+/// Of `loopback`.
+struct loopback_settings {
+  std::string program;  ///< shard_swarm
+  std::size_t runs = 20;
+  double rest_s = 60;
 };
 
 // What a process publishes, under keys that the others can guess.
@@ -77,5 +86,6 @@ inline constexpr int exit_usage = 2;
 int run_soak(soak_settings const& settings);
 int run_worker(worker_settings const& settings);
 int run_churn(churn_settings const& settings);
+int run_loopback(loopback_settings const& settings);
 
 }  // namespace kadoro_soak

@@ -132,14 +132,23 @@ class soak {
     ++m.life;
     m.joined = m.stopped = m.leaving = false;
     m.partial.clear();
-    std::vector<std::string> words = {"worker",      "--index",     std::to_string(m.index),
-                                      "--life",      std::to_string(m.life),
-                                      "--seed",      std::to_string(settings_.seed),
-                                      "--processes", std::to_string(settings_.processes),
-                                      "--rate",      std::to_string(settings_.rate),
-                                      "--replicas",  std::to_string(settings_.replicas),
-                                      "--data",      m.folder,
-                                      "--listen",    m.listen};
+    std::vector<std::string> words = {"worker",
+                                      "--index",
+                                      std::to_string(m.index),
+                                      "--life",
+                                      std::to_string(m.life),
+                                      "--seed",
+                                      std::to_string(settings_.seed),
+                                      "--processes",
+                                      std::to_string(settings_.processes),
+                                      "--rate",
+                                      std::to_string(settings_.rate),
+                                      "--replicas",
+                                      std::to_string(settings_.replicas),
+                                      "--data",
+                                      m.folder,
+                                      "--listen",
+                                      m.listen};
     if (settings_.steps) words.push_back("--steps");
     if (seeded || m.life == 1) {
       std::size_t const before = words.size();
@@ -291,6 +300,8 @@ class soak {
         hung_[{m.index, m.life}] = true;
         judge_.broke(rule::hang, line["t"], "process " + std::to_string(m.index) + ": " + line.dump());
       }
+    } else if (what == "stall") {
+      judge_.stalled(m.index, line["b"], line["t"], line["cpu"]);
     } else if (what == "counters") {
       m.counters = line;
     } else if (what == "trouble") {
@@ -332,7 +343,9 @@ class soak {
     ::getrusage(RUSAGE_CHILDREN, &used);
     rusage own{};
     ::getrusage(RUSAGE_SELF, &own);
-    auto const of = [](timeval const& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    auto const of = [](timeval const& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
     double all = of(used.ru_utime) + of(used.ru_stime) + of(own.ru_utime) + of(own.ru_stime);
     for (member const& m : members_)
       if (m.now.running()) all += cpu_seconds_of(m.now.pid());
@@ -357,10 +370,10 @@ class soak {
     auto const& c = judge_.counts();
     std::fprintf(stderr,
                  "minute %3.0f: %llu operations, %llu judged, %llu excused, %llu stale, %llu unconfirmed, "
-                 "%llu kills, %llu terms, %llu stops, cpu %.0f%%, MiB%s, violations %llu\n",
+                 "%llu stalls, %llu kills, %llu terms, %llu stops, cpu %.0f%%, MiB%s, violations %llu\n",
                  (now - begin_ms_) / 60'000, ull(operations_), ull(c.judged), ull(c.excused), ull(c.first_stale),
-                 ull(c.unconfirmed), ull(kills_), ull(terminations_), ull(stops_), (cpu - last_cpu_) / 0.6,
-                 resident.c_str(), ull(judge_.violated()));
+                 ull(c.unconfirmed), ull(c.stalls), ull(kills_), ull(terminations_), ull(stops_),
+                 (cpu - last_cpu_) / 0.6, resident.c_str(), ull(judge_.violated()));
     last_cpu_ = cpu;
     for (; shown_ < judge_.violations().size(); ++shown_) show(judge_.violations()[shown_]);
     std::fflush(stderr);
@@ -392,8 +405,11 @@ class soak {
         m.now.signal(SIGTERM);
       }
     }
-    wait([this] { return std::none_of(members_.begin(), members_.end(), [](member const& m) { return m.now.running(); }); },
-         2 * leave_patience_ms);
+    wait(
+        [this] {
+          return std::none_of(members_.begin(), members_.end(), [](member const& m) { return m.now.running(); });
+        },
+        2 * leave_patience_ms);
     if (cut_short) interrupted = 1;
   }
 
@@ -407,9 +423,10 @@ class soak {
       auto const v = l.resident.judge();
       if (!v || v->flat()) continue;
       char text[160];
-      std::snprintf(text, sizeof text,
-                    "process %zu, life %u: %.0f KiB in minute 10, %.0f at the end (%+.1f %%), %+.1f to %+.1f %% between",
-                    l.who, l.life, v->warm_kib, v->end_kib, v->end_percent(), v->lowest_percent(), v->highest_percent());
+      std::snprintf(
+          text, sizeof text,
+          "process %zu, life %u: %.0f KiB in minute 10, %.0f at the end (%+.1f %%), %+.1f to %+.1f %% between", l.who,
+          l.life, v->warm_kib, v->end_kib, v->end_percent(), v->lowest_percent(), v->highest_percent());
       judge_.broke(rule::memory, now_ms(), text);
     }
   }
@@ -480,6 +497,7 @@ class soak {
     return {{"ok", judge_.violated() == 0 && !interrupted},
             {"seed", settings_.seed},
             {"minutes", std::round(seconds / 0.6) / 100},
+            {"interrupted", interrupted != 0},
             {"processes", settings_.processes},
             {"replicas", settings_.replicas},
             {"violations", judge_.violated()},
@@ -491,7 +509,11 @@ class soak {
             {"stops", stops_},
             {"starts", starts_},
             {"records_loaded_at_starts", loaded_},
-            {"puts", {{"acknowledged", c.puts_acknowledged}, {"durable", c.puts_durable}, {"not_durable", c.puts_not_durable}, {"failed", c.puts_failed}}},
+            {"puts",
+             {{"acknowledged", c.puts_acknowledged},
+              {"durable", c.puts_durable},
+              {"not_durable", c.puts_not_durable},
+              {"failed", c.puts_failed}}},
             {"gets", found},
             {"judged",
              {{"slots", c.judged},
@@ -502,6 +524,7 @@ class soak {
               {"first_valid_was_older", c.first_stale},
               {"not_counted_on", c.not_counted_on}}},
             {"watches", {{"events", c.watch_events}, {"checks", c.watch_checks}}},
+            {"stalls", {{"n", c.stalls}, {"longest_ms", std::round(c.longest_stall_ms)}}},
             {"errors", errors},
             {"latency", latency},
             {"cpu_share_of_a_core", std::round(1000 * cpu_s_ / seconds) / 1000},
@@ -520,8 +543,8 @@ class soak {
                  ull(stops_));
     std::fprintf(to, "  %-18s %9s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99", "p99.9", "max");
     for (auto const& [kind, l] : latencies_)
-      std::fprintf(to, "  %-18s %9llu %9.2f %9.2f %9.2f %9.1f\n", kind.c_str(), ull(l.total()), l.rank(0.5), l.rank(0.99),
-                   l.rank(0.999), l.max());
+      std::fprintf(to, "  %-18s %9llu %9.2f %9.2f %9.2f %9.1f\n", kind.c_str(), ull(l.total()), l.rank(0.5),
+                   l.rank(0.99), l.rank(0.999), l.max());
     std::fprintf(to, "  judged %s\n  watches %s\n", all["judged"].dump().c_str(), all["watches"].dump().c_str());
     for (auto const& m : all["memory"]) std::fprintf(to, "  memory %s\n", m.dump().c_str());
     for (auto const& m : all["memory_at_the_same_age"]) std::fprintf(to, "  memory %s\n", m.dump().c_str());

@@ -1,5 +1,6 @@
 #include "worker.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::size_t most_open = 128;
 constexpr duration flush_every = std::chrono::milliseconds(50);
+constexpr double stall_ms = 500;
 constexpr duration report_every = std::chrono::seconds(1);
 constexpr duration check_every = std::chrono::seconds(1);
 constexpr duration watch_patience = std::chrono::seconds(10);
@@ -39,6 +41,15 @@ char const* word_for(error const& why) {
   if (why == errc::closed) return "closed";
   if (why == errc::timed_out) return "timed_out";
   return "error";
+}
+
+double cpu_ms() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  auto const of = [](timeval const& t) {
+    return 1e3 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e3;
+  };
+  return of(used.ru_utime) + of(used.ru_stime);
 }
 
 coro::task<void> await_stop(io::context& context, coro::event& stop) {
@@ -330,7 +341,8 @@ coro::task<void> worker::check(worker& w, watched& of) {
         auto const at = of.view.find(one.first);
         if (at == of.view.end()) return false;
         seen const& has = at->second;
-        return has.sequence > one.second.sequence || (has.sequence == one.second.sequence && has.live == one.second.live);
+        return has.sequence > one.second.sequence ||
+               (has.sequence == one.second.sequence && has.live == one.second.live);
       });
       if (wanted.empty() || now_ms() > end) break;
       auto const waited = co_await coro::sleep_for(std::chrono::milliseconds(100));
@@ -373,8 +385,15 @@ coro::task<void> worker::join(worker& w) {
 coro::task<void> worker::report(worker& w) {
   double next_report = now_ms();
   double next_counters = next_report;
+  double last = next_report;
+  double last_cpu = cpu_ms();
   for (;;) {
     double const now = now_ms();
+    double const cpu = cpu_ms();
+    if (now - last > in_ms(flush_every) + stall_ms)
+      w.out_.say({{"o", "stall"}, {"b", last}, {"t", now}, {"cpu", cpu - last_cpu}});
+    last = now;
+    last_cpu = cpu;
     if (now >= next_report) {
       next_report = now + in_ms(report_every);
       std::string oldest;
