@@ -190,7 +190,7 @@ class district {
     co_await work.join();
     for (house const& h : d.here_) {
       h->context.silence();
-      auto const closed = co_await h->node->close(duration::zero());
+      [[maybe_unused]] auto const closed = co_await h->node->close(duration::zero());
     }
   }
 
@@ -283,7 +283,8 @@ class district {
     std::erase(d.here_, h);
     d.graves_.push_back(h);  // the context must outlive what is left of the node
     if (!politely) h->context.silence();
-    auto const closed = co_await h->node->close(politely ? std::chrono::seconds(5) : duration::zero());
+    duration const limit = politely ? std::chrono::seconds(5) : duration::zero();
+    [[maybe_unused]] auto const closed = co_await h->node->close(limit);
     h->node.reset();
     d.gone_.add(h->context.counted());
     add(d.gone_asked_, h->asked.asked());

@@ -40,9 +40,9 @@ struct violation {
 /// Knows what every process has published, and when which of them was down, and so what a get may give.
 ///
 /// A process is **disturbed** from the signal on until `heal_ms` after it has joined again or goes on; so is one that
-/// the machine did not run, or whose disk did not answer, for half a second (a stall: it says so itself). While more
-/// processes than the quorum tolerates (r minus a majority of r) are disturbed, what is missing or old is excused, and
-/// counted as such; so is what a process sees that was stopped meanwhile. Everything else is a violation:
+/// the machine did not run, or whose disk did not answer, for a quarter of a second (a stall: it says so itself). While
+/// more processes than the quorum tolerates (r minus a majority of r) are disturbed, what is missing or old is excused,
+/// and counted as such; so is what a process sees that was stopped meanwhile. Everything else is a violation:
 ///
 /// - F is the last statement of a publisher that was acknowledged by a majority before the get began. A record must be
 ///   found if F is one and it lives: its publisher has run ever since, or F's lifetime has not passed. Later statements

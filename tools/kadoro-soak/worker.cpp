@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::size_t most_open = 128;
 constexpr duration flush_every = std::chrono::milliseconds(50);
-constexpr double stall_ms = 500;
+constexpr double stall_ms = 250;
 constexpr duration report_every = std::chrono::seconds(1);
 constexpr duration check_every = std::chrono::seconds(1);
 constexpr duration watch_patience = std::chrono::seconds(10);
@@ -447,7 +447,7 @@ coro::task<int> worker::run() {
   out_.say_now({{"o", "leaving"}, {"t", now_ms()}});
   work_.request_cancel();
   co_await work_.join();
-  auto const closed = co_await node_.close(std::chrono::seconds(3));
+  [[maybe_unused]] auto const closed = co_await node_.close(std::chrono::seconds(3));
   out_.say_now({{"o", "bye"}, {"t", now_ms()}, {"open", open_.size()}});
   co_return exit_good;
 }
