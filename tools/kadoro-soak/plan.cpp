@@ -9,8 +9,10 @@ namespace kadoro_soak {
 namespace {
 
 constexpr std::size_t at_most_down = 2;
-constexpr double first_massacre_s = 240;
-constexpr double massacre_every_s = 300;
+constexpr double first_massacre_s = 60;
+constexpr double warm_up_s = 540;
+constexpr double massacre_warming_s = 60;
+constexpr double massacre_every_s = 600;
 constexpr double longest_s = 20;
 constexpr double restart_s = 3;  // it is not taken for up again before
 
@@ -47,7 +49,7 @@ std::vector<disturbance> draw_plan(std::uint64_t seed, double minutes, std::size
         all.push_back({at_s, deed::kill, who, for_s, random.below(2) == 0});
         free_at[who] = at_s + for_s + restart_s;
       }
-      next_massacre_s += massacre_every_s;
+      next_massacre_s += at_s < warm_up_s ? massacre_warming_s : massacre_every_s;
       continue;
     }
     auto const down = std::count_if(free_at.begin(), free_at.end(), [at_s](double t) { return t > at_s; });

@@ -40,6 +40,7 @@ struct life_record {
   double ended_ms = 0;
   memory_series resident;
   memory_series anonymous;
+  memory_series heap;
 };
 
 /// A member: its process, through all of its lives.
@@ -295,6 +296,7 @@ class soak {
     } else if (what == "stat") {
       m.last_stat = line;
       skipped_[m.index] = line["skipped"];
+      m.memory.heap.add((line["t"].get<double>() - m.started_ms) / 1e3, line["heap"]);
       double const age = line["age"];
       if (age > in_ms(hang) && !hung_[{m.index, m.life}]) {
         hung_[{m.index, m.life}] = true;
@@ -436,7 +438,8 @@ class soak {
     for (life_record const& l : lives_) {
       auto const v = l.resident.judge();
       auto const a = l.anonymous.judge();
-      if (!v || !a) continue;
+      auto const h = l.heap.judge();
+      if (!v || !a || !h) continue;
       auto const round = [](double x) { return std::round(x * 100) / 100; };
       all.push_back({{"process", l.who},
                      {"life", l.life},
@@ -448,6 +451,8 @@ class soak {
                      {"lowest_percent", round(v->lowest_percent())},
                      {"anonymous_minute_10_kib", round(a->warm_kib)},
                      {"anonymous_end_kib", round(a->end_kib)},
+                     {"heap_in_use_minute_10_kib", round(h->warm_kib)},
+                     {"heap_in_use_end_kib", round(h->end_kib)},
                      {"flat", v->flat()}});
     }
     return all;

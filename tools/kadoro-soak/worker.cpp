@@ -1,5 +1,6 @@
 #include "worker.hpp"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ namespace kadoro_soak {
 
 namespace {
 
-constexpr std::size_t most_open = 128;
+constexpr std::size_t most_open = 64;
 constexpr duration flush_every = std::chrono::milliseconds(50);
 constexpr double stall_ms = 250;
 constexpr duration report_every = std::chrono::seconds(1);
@@ -41,6 +42,15 @@ char const* word_for(error const& why) {
   if (why == errc::closed) return "closed";
   if (why == errc::timed_out) return "timed_out";
   return "error";
+}
+
+/// What the heap has given out, without what it keeps.
+double heap_kib() {
+#if defined(__GLIBC__)
+  return static_cast<double>(::mallinfo2().uordblks) / 1024;
+#else
+  return 0;
+#endif
 }
 
 double cpu_ms() {
@@ -99,7 +109,7 @@ worker::worker(io::context& context, kad::node& node, worker_settings const& set
     s.name = "own/" + std::to_string(settings.index) + "/" + std::to_string(i);
     s.durable = i < durable_keys;
     bool const large = !s.durable && i < durable_keys + large_keys;
-    s.value_bytes = large ? 3000 + 1500 * (i - durable_keys) : 100 + 10 * i;
+    s.value_bytes = large ? 3000 + 400 * (i - durable_keys) : 100 + 10 * i;
     own_.push_back(std::move(s));
   }
   for (std::size_t i = 0; i < shared_keys; ++i) {
@@ -408,6 +418,7 @@ coro::task<void> worker::report(worker& w) {
                   {"oldest", oldest},
                   {"age", age},
                   {"skipped", w.skipped_},
+                  {"heap", heap_kib()},
                   {"records", w.node_.store().size()},
                   {"remembered", w.node_.store().remembered()},
                   {"servers", w.node_.servers()}});
