@@ -28,9 +28,10 @@ struct disturbance {
 inline constexpr std::size_t never_killed = 2;
 
 /// What is done to whom in a run, in the order of time: the same for the same arguments. At most two are down or
-/// stopped at a time, but every ten minutes all that may be killed are killed at once; every minute in the first nine,
-/// because that is when a survivor has the most under way, and what it keeps for that is to be there when its memory is
-/// measured. The last is back half a minute before the end, or earlier in a short run.
+/// stopped at a time, but every ten minutes all that may be killed are killed at once. The first minutes are the worst:
+/// then that comes every minute, and those that are never killed are stopped for the longest time. What a process keeps
+/// of what such moments take is to be there when its memory is measured. The last is back half a minute before the end,
+/// or earlier in a short run.
 std::vector<disturbance> draw_plan(std::uint64_t seed, double minutes, std::size_t processes, double gap_s);
 
 }  // namespace kadoro_soak

@@ -65,7 +65,7 @@ struct loopback_settings {
 };
 
 // What a process publishes, under keys that the others can guess.
-inline constexpr std::size_t own_keys = 100;
+inline constexpr std::size_t own_keys = 200;
 inline constexpr std::size_t durable_keys = 8;  ///< the first of these: put seldom, on disk
 inline constexpr std::size_t large_keys = 12;   ///< those behind: values of several KiB
 inline constexpr std::size_t shared_keys = 4;   ///< everybody publishes under these, and watches them

@@ -109,7 +109,7 @@ worker::worker(io::context& context, kad::node& node, worker_settings const& set
     s.name = "own/" + std::to_string(settings.index) + "/" + std::to_string(i);
     s.durable = i < durable_keys;
     bool const large = !s.durable && i < durable_keys + large_keys;
-    s.value_bytes = large ? 3000 + 400 * (i - durable_keys) : 100 + 10 * i;
+    s.value_bytes = large ? 3000 + 400 * (i - durable_keys) : 100 + 4 * i;
     own_.push_back(std::move(s));
   }
   for (std::size_t i = 0; i < shared_keys; ++i) {
