@@ -32,6 +32,7 @@ struct step {
   bool ok = false;
   double ms = 0;
   std::string detail;
+  std::optional<double> suspect_ms;  ///< of a crash: until everybody doubted
 };
 
 /// The processes, and what is done to them.
@@ -163,6 +164,7 @@ class scenario {
     std::string const detail = "suspect after " + std::to_string(static_cast<int>(suspect_ms)) + " ms, gone after " +
                                std::to_string(static_cast<int>(lost_ms)) + " ms";
     end_step("crash", held, lost_ms, held ? detail : "not suspected or not gone everywhere: " + detail);
+    steps_.back().suspect_ms = suspect_ms;
   }
 
   void rendezvous_down() {
@@ -281,7 +283,7 @@ class scenario {
 
   void end_step(std::string name, bool held, double ms, std::string detail) {
     if (interrupted) detail = "interrupted";
-    steps_.push_back({std::move(name), held && !interrupted, std::max(0.0, ms), std::move(detail)});
+    steps_.push_back({std::move(name), held && !interrupted, std::max(0.0, ms), std::move(detail), {}});
     note(line_of(steps_.back()));
     if (settings_.json && !held) std::fprintf(stderr, "shard_swarm: %s\n", line_of(steps_.back()).c_str());
   }
@@ -357,8 +359,9 @@ class scenario {
     };
     ordered_json steps = ordered_json::array();
     for (step const& s : steps_) {
-      ordered_json one = {
-          {"name", s.name}, {"ok", s.ok}, {"ms", static_cast<double>(static_cast<long long>(s.ms * 10)) / 10}};
+      auto const tenths = [](double ms) { return static_cast<double>(static_cast<long long>(ms * 10)) / 10; };
+      ordered_json one = {{"name", s.name}, {"ok", s.ok}, {"ms", tenths(s.ms)}};
+      if (s.suspect_ms) one["suspect_ms"] = tenths(*s.suspect_ms);
       one["detail"] = s.detail;
       steps.push_back(std::move(one));
     }

@@ -4,6 +4,8 @@
 #include <deque>
 #include <memory>
 
+#include "kadoro/coro/event.hpp"
+#include "kadoro/coro/scope.hpp"
 #include "kadoro/io/asio/context.hpp"
 #include "kadoro/kad/node.hpp"
 #include "program.hpp"
@@ -62,83 +64,132 @@ struct client {
   std::unique_ptr<kad::node> node;
 };
 
+/// What a client has put and withdrawn durably, on all replicas there are, when the swarm was killed.
+struct statements {
+  struct one {
+    std::string key;
+    std::uint64_t sequence = 0;
+    std::size_t holders = 0;
+    time_point acknowledged{};
+  };
+  std::deque<one> kept;
+  std::deque<one> gone;
+  std::size_t begun = 0;
+};
+
+constexpr duration lifetime = std::chrono::hours(1);
+
+std::string value_of(std::string const& key) { return "value of " + key; }
+
+/// Puts record after record, and withdraws every third, until that fails or is cancelled.
+coro::task<void> put_on(client& c, statements& said, coro::event& enough) {
+  static constexpr std::size_t wanted = 24;
+  kad::put_options how;
+  how.durable = true;
+  how.quorum = kad::quorum::all();
+  how.lifetime = lifetime;
+  for (;;) {
+    std::size_t const number = said.begun++;
+    std::string const key = "record " + std::to_string(number);
+    std::string const value = value_of(key);
+    bool const withdrawn = number % 3 == 2;
+    auto put = co_await c.node->put(as_bytes(key), as_bytes(value), how);
+    if (put && withdrawn) {
+      put = co_await c.node->withdraw(as_bytes(key), how);
+    }
+    if (!put) co_return;
+    if (put->durable() < put->population()) continue;  // nothing was promised
+    (withdrawn ? said.gone : said.kept).push_back({key, put->sequence(), put->population(), c.context.now()});
+    if (said.kept.size() + said.gone.size() >= wanted) enough.set();
+  }
+}
+
+/// Kills all at once in the middle of that.
+coro::task<void> kill_under_load(client& c, statements& said, std::deque<member>& all) {
+  static constexpr int writers = 6;
+  coro::event enough;
+  coro::scope work(c.context);
+  for (int i = 0; i < writers; ++i) work.spawn(put_on(c, said, enough));
+  co_await enough.wait();
+  for (member& m : all) m.now->signal(SIGKILL);
+  work.request_cancel();
+  co_await work.join();
+}
+
 }  // namespace
 
 TEST_CASE("persistence: kill -9 of all nine at once: what was durable is served again, nothing withdrawn comes back") {
-  constexpr std::size_t keys = 6;
-  auto const kept = [](std::size_t i) { return "kept " + std::to_string(i); };
-  auto const gone = [](std::size_t i) { return "gone " + std::to_string(i); };
   scratch_folder const folder;
-  member rendezvous(folder, "rendezvous", {"rendezvous"});
-  rendezvous.start();
-  std::deque<member> nodes;
+  std::deque<member> all;
+  all.emplace_back(folder, "rendezvous", std::vector<std::string>{"rendezvous"});
+  all.front().start();
+  std::vector<std::string> const seed = {"--bootstrap", all.front().address};
   for (std::size_t i = 0; i < shards; ++i) {
-    nodes.emplace_back(folder, "node" + std::to_string(i),
-                       std::vector<std::string>{"node", "--shard-id", std::to_string(i), "--total-shards",
-                                                std::to_string(shards), "--cluster", "test", "--lifetime", "600"});
-    nodes.back().start({"--bootstrap", rendezvous.address});
+    all.emplace_back(folder, "node" + std::to_string(i),
+                     std::vector<std::string>{"node", "--shard-id", std::to_string(i), "--total-shards",
+                                              std::to_string(shards), "--cluster", "test", "--lifetime", "600"});
+    all.back().start(seed);
   }
-  for (member& m : nodes) CHECK(m.now->prints("[SWARM] complete"));
-  // The last one leaves, and withdraws its announcement, which would live for ten minutes.
-  nodes.back().now->signal(SIGTERM);
-  CHECK(nodes.back().now->exit_code() == 0);
-  nodes.pop_back();
-  for (member& m : nodes) CHECK(m.now->prints("lost shard 7"));
-  // Whoever says that this is on disk has put all that came before there too, the withdrawal among it.
+  for (std::size_t i = 1; i <= shards; ++i) CHECK(all[i].now->prints("[SWARM] complete"));
+  // The last one leaves, and withdraws its announcement, which would live for ten minutes. Another one takes its place.
+  all.back().now->signal(SIGTERM);
+  CHECK(all.back().now->exit_code() == 0);
+  all.pop_back();
+  for (std::size_t i = 1; i < shards; ++i) CHECK(all[i].now->prints("lost shard 7"));
+  all.emplace_back(folder, "another", std::vector<std::string>{"rendezvous"});
+  all.back().start(seed);
+  REQUIRE(all.size() == shards + 1);
+
+  // Whoever says that this is on disk has put all that came before there too, the withdrawal of shard 7 among it.
+  statements said;
   {
-    client c(rendezvous.address);
-    kad::put_options how;
-    how.durable = true;
-    how.quorum = kad::quorum::all();
-    for (std::size_t i = 0; i < 2 * keys; ++i) {
-      std::string const key = i < keys ? kept(i) : gone(i - keys);
-      auto const receipt = c.context.run(c.node->put(as_bytes(key), as_bytes("value of " + key), how));
-      REQUIRE(receipt);
-      CAPTURE(receipt->explain());
-      CHECK(receipt->ok());
-      CHECK(receipt->durable() == receipt->population());
-      CHECK(receipt->population() >= shards - 1);
-    }
-    for (std::size_t i = 0; i < keys; ++i) {
-      auto const receipt = c.context.run(c.node->withdraw(as_bytes(gone(i)), how));
-      REQUIRE(receipt);
-      CHECK(receipt->durable() == receipt->population());
-    }
+    client c(all.front().address);
+    c.context.run(kill_under_load(c, said, all));
   }
-  nodes.emplace_back(folder, "another", std::vector<std::string>{"rendezvous"});
-  nodes.back().start({"--bootstrap", rendezvous.address});
+  for (member& m : all) CHECK(m.now->exit_code() == 128 + SIGKILL);
+  CHECK(said.kept.size() + said.gone.size() < said.begun);  // something was under way
+  CHECK(said.kept.size() >= 8);
+  CHECK(said.gone.size() >= 4);
 
-  for (member& m : nodes) m.now->signal(SIGKILL);
-  rendezvous.now->signal(SIGKILL);
-  for (member& m : nodes) CHECK(m.now->exit_code() == 128 + SIGKILL);
-  CHECK(rendezvous.now->exit_code() == 128 + SIGKILL);
-
-  std::string const loaded = "data: working, ";
   // Nobody is told of anybody: each knows the others from its own folder.
-  nodes.pop_back();
-  rendezvous.start();
-  for (member& m : nodes) m.start();
-  for (member& m : nodes) {
-    CAPTURE(m.now->out());
-    CHECK(m.now->prints("Discovered Shards: 7 / 8"));
-    std::string const said = m.now->out();
-    std::size_t const at = said.find(loaded);
+  std::string const loaded = "data: working, ";
+  for (member& m : all) m.start();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    program& now = *all[i].now;
+    CAPTURE(now.out());
+    if (0 < i && i < shards) CHECK(now.prints("Discovered Shards: 7 / 8"));
+    std::string const text = now.out();
+    std::size_t const at = text.find(loaded);
     REQUIRE(at != std::string::npos);
-    CHECK(std::stoul(said.substr(at + loaded.size())) >= 2 * keys);  // what is kept, and the tombstones
-    CHECK(m.now->out().find("found shard 7") == std::string::npos);
+    CHECK(std::stoul(text.substr(at + loaded.size())) >= said.kept.size() + said.gone.size());
+    CHECK(text.find("found shard 7") == std::string::npos);
   }
-  client c(nodes.front().address);
-  kad::get_options all;
-  all.quorum = kad::quorum::all();
-  for (std::size_t i = 0; i < keys; ++i) {
-    auto const got = c.context.run(c.node->get(as_bytes(kept(i)), all));
+
+  client c(all.front().address);
+  kad::get_options everybody;
+  everybody.quorum = kad::quorum::all();
+  for (statements::one const& kept : said.kept) {
+    auto const got = c.context.run(c.node->get(as_bytes(kept.key), everybody));
     REQUIRE(got);
+    CAPTURE(kept.key);
     CAPTURE(got->explain());
-    CHECK(got->found());
-    auto const no = c.context.run(c.node->get(as_bytes(gone(i)), all));
-    REQUIRE(no);
-    CHECK_FALSE(no->found());
-    CHECK(no->withdrawn().size() == 1);
+    REQUIRE(got->records().size() == 1);
+    kad::found_record const& found = got->records().front();
+    CHECK(as_text(found.value.value) == value_of(kept.key));
+    CHECK(found.value.sequence == kept.sequence);
+    CHECK(found.holders >= kept.holders);  // all of those that said that it is on their disks
+    // It goes on with what remains of its life: being dead for a while does not make it younger.
+    CHECK(found.remaining <= lifetime - (c.context.now() - kept.acknowledged) + std::chrono::seconds(1));
+  }
+  for (statements::one const& gone : said.gone) {
+    auto const got = c.context.run(c.node->get(as_bytes(gone.key), everybody));
+    REQUIRE(got);
+    CAPTURE(gone.key);
+    CAPTURE(got->explain());
+    CHECK_FALSE(got->found());
+    REQUIRE(got->withdrawn().size() == 1);
+    CHECK(got->withdrawn().front().value.sequence == gone.sequence);
+    CHECK(got->withdrawn().front().holders >= gone.holders);
   }
 }
 

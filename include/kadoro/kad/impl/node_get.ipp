@@ -79,11 +79,12 @@ class node_core::get_collector final : public lookup::visitor {
     return true;
   }
 
-  /// A quorum waits for those of the closest that are slow, if it needs them.
+  /// A quorum waits for those of the closest that are slow, if it needs them. So does a get for the first valid copy,
+  /// which has none yet: on a machine that is busy for a moment all holders are slow, and whoever answers in time knows
+  /// nothing.
   bool content() const override {
-    if (!how_.quorum) return true;
     auto const closest = seek_->closest(core_.options_.replicas);
-    return heard_of(closest) >= how_.quorum->needed(closest.size());
+    return heard_of(closest) >= (how_.quorum ? *how_.quorum : quorum::majority()).needed(closest.size());
   }
 
   void on_loss(lookup::candidate const& who) override {
