@@ -187,7 +187,7 @@ class persistence::loader {
   std::uint64_t saved_ms_ = 0;
   std::vector<kept_slot> slots_;
   std::vector<peer_ref> contacts_;
-  std::map<kadoro::bytes, kadoro::bytes> small_;
+  std::map<kadoro::bytes, kadoro::bytes, bytes_less> small_;
   kadoro::bytes times_name_;
   kadoro::bytes times_;
 };
