@@ -431,7 +431,7 @@ TEST_CASE("content: a wrong copy is neither believed nor stored, and the result 
   content_swarm swarm(7);
   tampering_transport::state liar;
   std::string const value = "the right one";
-  liar.serves = [&value](message const& request, message& answer) {
+  liar.serves = [](message const& request, message& answer) {
     static std::string const lie = "a wrong one";
     if (request.type != message_type::get_value || !request.record) return false;
     wire::record w = content_question();

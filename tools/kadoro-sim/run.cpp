@@ -669,7 +669,7 @@ void run::check_islands() {
   bool const roams = plan_.faults.has(fault::nat_easy) || plan_.faults.has(fault::nat_hard);
   if (plan_.seed % 4 != 0 || plan_.nodes > 16 || roams) return;
   note("phase", "islands");
-  auto const put_on = [this](int island) {
+  auto const put_on = [this](unsigned island) {
     for (auto const& m : members_)
       if (m->now() != member::state::off && m->how().index % 2 == 1) m->host().set_island(island);
   };

@@ -105,6 +105,7 @@ class persistence final : private record_store::listener, private io::storage {
   bool whole_ = false;        ///< the next commit replaces everything
   time_point next_commit_{};  ///< not before
   time_point next_contacts_{};
+  std::size_t noted_contacts_ = 0;  ///< the size of the table then
   duration retry_ = shortest_retry;
   commit_timer timer_{*this};
 };

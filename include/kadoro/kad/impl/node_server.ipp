@@ -197,6 +197,7 @@ KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
       case insert_result::added:
         probe_interval_ = duration::zero();  // news: look again soon
         news_of(who);
+        if (kept_ && table_.size() <= k()) kept_->note_contacts(table_, false);  // a node may not live to see a tick
         if (!jobs_.closed()) jobs_.spawn(hand_on_job(*this, who));
         break;
       case insert_result::pending:

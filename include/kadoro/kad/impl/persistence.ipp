@@ -264,8 +264,10 @@ KADORO_DECL wire::durability persistence::ask(bytes_view key, peer_id const& pub
 
 KADORO_DECL void persistence::note_contacts(routing_table const& table, bool at_once) {
   time_point const now = context_.now();
-  if (status_.now == persistence_status::state::off || (!at_once && now < next_contacts_)) return;
+  bool const due = at_once || now >= next_contacts_ || table.size() != noted_contacts_;
+  if (status_.now == persistence_status::state::off || !due) return;
   next_contacts_ = now + contacts_interval;
+  noted_contacts_ = table.size();
   std::map<kadoro::bytes, transport::peer const*> known;
   table.for_each([&known](contact const& c) {
     if (c.peer->unanswered == 0)
