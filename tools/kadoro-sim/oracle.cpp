@@ -621,8 +621,8 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
   // Where sybils crowd around a key, the record goes to the whole region.
   std::size_t const most = plan_.faults.has(fault::sybils) ? kad::node_options().max_region : plan_.replicas;
   bool const counts =
-      distinct.size() == receipt.population() && !distinct.contains(self) &&
-      (receipt.population() <= most || nobody) && receipt.needed() == quorum.needed(receipt.population()) &&
+      distinct.size() == receipt.population() && !distinct.contains(self) && (receipt.population() <= most || nobody) &&
+      receipt.needed() == quorum.needed(receipt.population()) &&
       receipt.degraded() == (receipt.population() < plan_.replicas) && receipt.ok() == (stored >= receipt.needed());
   if (!expect(counts, check::receipt_counts, [&] {
         return text + ": |R| " + std::to_string(receipt.population()) + ", needed " + std::to_string(receipt.needed()) +

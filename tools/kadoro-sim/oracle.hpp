@@ -143,7 +143,9 @@ class oracle {
   void on_put(peer_id const& self, kadoro::bytes_view key) { withdrawn_.erase({kadoro::to_bytes(key), self}); }
   void on_withdrawn(peer_id const& self, kadoro::bytes_view key, std::uint64_t sequence);
   /// The user of `self` puts content: from now on it has that, whatever others bring.
-  void on_content_put(peer_id const& self, kadoro::bytes_view key) { own_contents_.emplace(self, kadoro::to_bytes(key)); }
+  void on_content_put(peer_id const& self, kadoro::bytes_view key) {
+    own_contents_.emplace(self, kadoro::to_bytes(key));
+  }
 
  private:
   /// What a publisher said under a key.

@@ -210,8 +210,8 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   transport::message request;
   request.type = l.type_;
   request.key = l.target_;
-  bool const may_know = c.peer->mode == transport::peer_mode::unknown ||
-                        (c.peer->features & transport::transport::feature_content) != 0;
+  bool const may_know =
+      c.peer->mode == transport::peer_mode::unknown || (c.peer->features & transport::transport::feature_content) != 0;
   if (l.asks_for_content_ && may_know) request.record = content_question();
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);

@@ -106,9 +106,7 @@ KADORO_DECL coro::task<void> node_core::close(time_point hand_over_until) {
   static_cast<void>(done);
 }
 
-KADORO_DECL void node_core::close_behind() {
-  context_.spawn(close_and_release(shared_from_this(), context_.now()));
-}
+KADORO_DECL void node_core::close_behind() { context_.spawn(close_and_release(shared_from_this(), context_.now())); }
 
 KADORO_DECL coro::task<void> node_core::close_and_release(std::shared_ptr<node_core> core, time_point hand_over_until) {
   co_await core->close(hand_over_until);

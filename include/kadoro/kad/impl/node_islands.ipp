@@ -83,7 +83,8 @@ KADORO_DECL void node_core::introduce(lookup const& seek, named_contacts const& 
     std::vector<peer_ref> lacks;
     for (lookup::candidate const* other : met) {
       if (other == who || std::find(knows.begin(), knows.end(), other->peer) != knows.end()) continue;
-      if ((whole && knows.size() < k()) || (!knows.empty() && farther(other->peer, *farthest))) lacks.push_back(other->peer);
+      if ((whole && knows.size() < k()) || (!knows.empty() && farther(other->peer, *farthest)))
+        lacks.push_back(other->peer);
     }
     if (lacks.empty()) continue;
     if (!jobs_.spawn(introduce_job(*this, who->peer, std::move(lacks)))) return;

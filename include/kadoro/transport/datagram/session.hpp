@@ -43,9 +43,9 @@ struct session {
   std::uint32_t remote_features = 0;           ///< likewise
   time_point created{};
   time_point last_received{};
-  std::unique_ptr<path_book> paths;            ///< once it was heard from another address
-  std::optional<std::uint64_t> range;          ///< that it counts against, from when it was opened
-  time_point next_rekey{};                     ///< not before that is another handshake tried
+  std::unique_ptr<path_book> paths;    ///< once it was heard from another address
+  std::optional<std::uint64_t> range;  ///< that it counts against, from when it was opened
+  time_point next_rekey{};             ///< not before that is another handshake tried
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

@@ -85,8 +85,8 @@ struct datagram_transport::dial : coro::timer_node {
   bytes packet;
   std::vector<io::endpoint> targets;
   std::map<io::endpoint, cookie> cookies;  // of targets that are loaded
-  std::uint32_t carried_request = 0;  // 0: none
-  bool rekeys = false;                // for a session that still serves: nobody need wait for it
+  std::uint32_t carried_request = 0;       // 0: none
+  bool rekeys = false;                     // for a session that still serves: nobody need wait for it
   std::size_t transmissions = 0;
   time_point begun{};
   duration timeout{};
