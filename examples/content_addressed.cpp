@@ -37,7 +37,9 @@ coro::task<int> play(kad::node& a, kad::node& b, kad::node& c, kad::node& d) {
 
   // It is not withdrawn: this one only renews it no longer. The other one still does.
   good = good && b.release_content(key) && !b.release_content(key);
-  for (kad::node* const each : others) co_await each->close();
+  for (kad::node* const each : others) {
+    co_await each->close();
+  }
   co_await a.close();
   co_return good ? 0 : 1;
 }

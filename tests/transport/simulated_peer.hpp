@@ -9,6 +9,14 @@
 #include "kadoro/io/sim/world.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
 
+/// Links like that everywhere.
+inline kadoro::io::sim::link_policy delay_of(kadoro::duration delay, double loss = 0) {
+  kadoro::io::sim::link_policy link;
+  link.delay = delay;
+  link.loss = loss;
+  return link;
+}
+
 /// One end of a datagram transport on a simulated host, with a handler that records what happens to it.
 struct simulated_peer final : kadoro::transport::handler {
   using message = kadoro::transport::message;

@@ -11,12 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-io::sim::link_policy delay_of(duration delay) {
-  io::sim::link_policy link;
-  link.delay = delay;
-  return link;
-}
-
 /// First flights with a right mac1 that do not decrypt, from many addresses.
 void flood(io::sim::world& world, io::endpoint const& to, datagram::swarm_keys const& keys, unsigned count) {
   chacha20_random random(9);

@@ -11,13 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-io::sim::link_policy delay_of(duration delay, double loss = 0) {
-  io::sim::link_policy link;
-  link.delay = delay;
-  link.loss = loss;
-  return link;
-}
-
 datagram::options with_key(std::uint8_t fill) {
   datagram::options how;
   how.swarm_key.emplace();

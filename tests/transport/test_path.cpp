@@ -9,13 +9,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-io::sim::link_policy delay_of(duration delay, double loss = 0) {
-  io::sim::link_policy link;
-  link.delay = delay;
-  link.loss = loss;
-  return link;
-}
-
 /// Two peers with a session, 20 ms of RTT apart.
 struct pair_of_peers {
   explicit pair_of_peers(std::uint64_t seed, datagram::options how = {}) : world(seed) {

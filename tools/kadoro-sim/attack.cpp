@@ -57,7 +57,7 @@ struct resident {
 };
 
 /// Answers as its owner likes: it knows sybils only, holds nothing, and says that it has stored whatever it is given.
-class sybil final : private witness {
+class sybil final : private idle_witness {
  public:
   sybil(io::sim::world& in, io::endpoint const& where, crypto::identity who,
         std::vector<std::unique_ptr<sybil>> const& all)
@@ -77,12 +77,6 @@ class sybil final : private witness {
   resident body;
 
  private:
-  std::uint64_t on_asked(peer_ref const&, message const&) override { return 0; }
-  void on_answered(std::uint64_t, result<message> const&) override {}
-  void on_abandoned(std::uint64_t) override {}
-  void on_served(peer_ref const&, message const&, message const&, reply) override {}
-  void on_confirmed(peer_ref const&) override {}
-
   bool on_request(peer_ref const&, message const& request, message& answer, reply& how) override {
     how = reply::send;
     switch (request.type) {

@@ -31,6 +31,20 @@ class witness {
   ~witness() = default;
 };
 
+/// Looks at nothing and answers nothing: for those that want to see one thing only, or to make up their answers.
+class idle_witness : public witness {
+ public:
+  std::uint64_t on_asked(peer_ref const&, message const&) override { return 0; }
+  void on_answered(std::uint64_t, kadoro::result<message> const&) override {}
+  void on_abandoned(std::uint64_t) override {}
+  bool on_request(peer_ref const&, message const&, message&, reply&) override { return false; }
+  void on_served(peer_ref const&, message const&, message const&, reply) override {}
+  void on_confirmed(peer_ref const&) override {}
+
+ protected:
+  ~idle_witness() = default;
+};
+
 /// A transport that passes everything on to another and lets a witness see it.
 class observed_transport final : public kadoro::transport::transport, private kadoro::transport::handler {
  public:

@@ -18,7 +18,7 @@ coro::task<void> join(kad::node& n) {
 
 }  // namespace
 
-class sybils::one final : private witness {
+class sybils::one final : private idle_witness {
  public:
   one(sybils& all, io::sim::context& host, io::endpoint const& address) : all_(all), host_(host), address_(address) {
     auto const self = crypto::identity::generate(host.random());
@@ -43,12 +43,6 @@ class sybils::one final : private witness {
   void leave() { host_.spawn(node_->close()); }
 
  private:
-  std::uint64_t on_asked(peer_ref const&, message const&) override { return 0; }
-  void on_answered(std::uint64_t, result<message> const&) override {}
-  void on_abandoned(std::uint64_t) override {}
-  void on_served(peer_ref const&, message const&, message const&, reply) override {}
-  void on_confirmed(peer_ref const&) override {}
-
   bool on_request(peer_ref const&, message const& request, message& answer, reply& how) override {
     if (request.type != message_type::find_node && request.type != message_type::get_value) return false;
     all_.run_.judge().injected(fault::sybils);

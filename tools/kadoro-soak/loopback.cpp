@@ -115,7 +115,9 @@ coro::task<result<ordered_json>> measure_rest(io::context& context, double secon
                         {"views", asked[message_type::view]},
                         {"all_requests", total}};
   for (rest_node& n : all) {
-    if (n.shards) co_await n.shards->close();
+    if (n.shards) {
+      co_await n.shards->close();
+    }
   }
   for (rest_node& n : all) {
     co_await n.node->close();

@@ -10,7 +10,7 @@
 namespace kadoro_soak {
 
 /// Counts what a node asks, by type. Outlives the node.
-class request_counter final : public kadoro_sim::witness {
+class request_counter final : public kadoro_sim::idle_witness {
  public:
   /// The datagram transport, seen by this.
   kadoro::kad::transport_factory factory() {
@@ -33,13 +33,6 @@ class request_counter final : public kadoro_sim::witness {
     ++asked_[what.type];
     return 0;
   }
-  void on_answered(std::uint64_t, kadoro::result<kadoro_sim::message> const&) override {}
-  void on_abandoned(std::uint64_t) override {}
-  bool on_request(kadoro_sim::peer_ref const&, kadoro_sim::message const&, kadoro_sim::message&, reply&) override {
-    return false;
-  }
-  void on_served(kadoro_sim::peer_ref const&, kadoro_sim::message const&, kadoro_sim::message const&, reply) override {}
-  void on_confirmed(kadoro_sim::peer_ref const&) override {}
 
   counts asked_;
 };

@@ -93,6 +93,8 @@ class lookup {
   /// The closest candidates that are still in the race, at most `n`, in order of distance. Of one address range only
   /// the first few count as close; the others are taken where nobody else is left.
   KADORO_DECL std::vector<candidate const*> closest(std::size_t n) const;
+  /// How many of those have answered.
+  KADORO_DECL static std::size_t answered(std::vector<candidate const*> const& of) noexcept;
   /// All that are still in the race and count as close, in order of distance.
   KADORO_DECL std::vector<candidate const*> racing() const;
   std::size_t width() const noexcept { return width_; }
@@ -110,9 +112,10 @@ class lookup {
   KADORO_DECL void hurry_strangers(duration answered_after);
   KADORO_DECL bool nobody_closer() const;
   KADORO_DECL void take_answered(candidate& c, visitor& sees);
-  KADORO_DECL bool may_be_closer_than(std::vector<peer_ref> const& page) const;
+  KADORO_DECL bool next_page_matters(std::vector<peer_ref> const& page) const;
   KADORO_DECL bool finished(visitor const& sees) const;
   KADORO_DECL bool dead(candidate const& c) const;
+  KADORO_DECL bool races(candidate const& c) const;
   KADORO_DECL std::optional<std::uint64_t> claimed_range(transport::peer const& who) const;
 
   coro::scheduler& scheduler_;

@@ -88,10 +88,20 @@ KADORO_DECL bool lookup::dead(candidate const& c) const {
   return who.last_heard != time_point() || scheduler_.now() - who.lost_at < stranger_memory;
 }
 
+/// It may still be one of the closest that answer.
+KADORO_DECL bool lookup::races(candidate const& c) const {
+  return c.now != state::failed && c.now != state::refused && !dead(c);
+}
+
+KADORO_DECL std::size_t lookup::answered(std::vector<candidate const*> const& of) noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(of.begin(), of.end(), [](candidate const* c) { return c->now == state::answered; }));
+}
+
 KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {
   std::vector<candidate const*> racing;
   for (auto const& c : candidates_)
-    if (c->now != state::failed && c->now != state::refused && !dead(*c)) racing.push_back(c.get());
+    if (races(*c)) racing.push_back(c.get());
   return spread_over_ranges(racing, n, table_.options().max_per_range_in_bucket,
                             [](candidate const* c) { return c->range; });
 }
@@ -100,8 +110,7 @@ KADORO_DECL std::vector<lookup::candidate const*> lookup::racing() const {
   std::vector<candidate const*> out;
   range_quota places(table_.options().max_per_range_in_bucket);
   for (auto const& c : candidates_)
-    if (c->now != state::failed && c->now != state::refused && !dead(*c) && places.admits(c->range))
-      out.push_back(c.get());
+    if (races(*c) && places.admits(c->range)) out.push_back(c.get());
   return out;
 }
 
@@ -119,8 +128,7 @@ KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
 /// The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
 KADORO_DECL bool lookup::nobody_closer() const {
   auto const first = closest(alpha);
-  return first.size() == alpha &&
-         std::all_of(first.begin(), first.end(), [](candidate const* c) { return c->now == state::answered; });
+  return answered(first) == alpha;
 }
 
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
@@ -176,7 +184,7 @@ KADORO_DECL bool lookup::finished(visitor const& sees) const {
   range_quota places(table_.options().max_per_range_in_bucket);
   for (auto const& c : candidates_) {
     if (in_race == width_ && !enough_) break;
-    if (c->now == state::failed || c->now == state::refused || dead(*c)) continue;
+    if (!races(*c)) continue;
     if (c->now == state::asked || c->tells_more) return false;
     if (places.admits(c->range)) ++in_race;
     if (c->now == state::fresh && !enough_) return false;
@@ -239,7 +247,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
     bool const more_records = l.type_ == transport::message_type::get_value && answer->records_cursor != 0 &&
                               answer->records_cursor >= request.records_cursor;
     c.tells_more = !more_records && !l.enough_ && contacts < max_suggestions &&
-                   answer->contacts_cursor > request.contacts_cursor && l.may_be_closer_than(answer->contacts);
+                   answer->contacts_cursor > request.contacts_cursor && l.next_page_matters(answer->contacts);
     if (!more_records) l.take_answered(c, sees);
     if (!more_records && !c.tells_more) break;
     if (c.now != state::slow && c.peer->rtt.known())  // each page is a request of its own
@@ -267,7 +275,7 @@ KADORO_DECL void lookup::take_answered(candidate& c, visitor& sees) {
 }
 
 /// The contacts of an answer come by distance: whether those on its next page may still belong to the race.
-KADORO_DECL bool lookup::may_be_closer_than(std::vector<peer_ref> const& page) const {
+KADORO_DECL bool lookup::next_page_matters(std::vector<peer_ref> const& page) const {
   auto const race = closest(width_);
   return race.size() < width_ || page.empty() || target_key_.closer(key(page.back()->hash()), race.back()->id);
 }

@@ -6,8 +6,6 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-inline std::optional<std::uint64_t> sender_range(transport::peer const& from);  // in node_server.ipp
-
 // Content is a record like others to those who keep records alive: a publication with sequence 0 and without a
 // publisher, put, renewed, placed and handed on by the same jobs. What differs is here: what goes over the wire, who
 // can take it, and a GET that ends with the first copy whose hash is right.
@@ -75,7 +73,7 @@ KADORO_DECL void node_core::accept_content(peer_ref const& from, transport::mess
       store_
           .put_content(std::move(*what),
                        handed_on ? record_store::origin::handed_on : record_store::origin::publisher_session,
-                       from->id(), sender_range(*from), remaining, context_.now())
+                       from->id(), transport::proved_range(*from), remaining, context_.now())
           .refused;
   if (!answer.refusal && kept_ && !handed_on && request.durability == wire::durability::wanted)
     answer.durability = kept_->ask(request.key, peer_id());
@@ -146,7 +144,7 @@ class node_core::content_collector final : public lookup::visitor {
     ++answered_;
     if (!how_.quorum || !best_ || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
     auto const closest = seek_->closest(core_.options_.replicas);
-    return heard_of(closest) >= how_.quorum->needed(closest.size());
+    return lookup::answered(closest) >= how_.quorum->needed(closest.size());
   }
 
   void on_loss(lookup::candidate const& who) override {
@@ -161,20 +159,10 @@ class node_core::content_collector final : public lookup::visitor {
     std::vector<lookup::candidate const*> closest;
     if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
     state_->answered = answered_ + (best_ && seek_ != nullptr ? 1 : 0);  // the one that is answering
-    state_->needed = (how_.quorum ? *how_.quorum : quorum::majority()).needed(closest.size());
-    state_->heard = heard_of(closest);
-    if (best_) {
-      state_->records.push_back({*best_, expires_ - core_.context_.now(), 1});
-      state_->outcome = get_outcome::found;
-    } else if (state_->invalid > 0) {
-      state_->outcome = get_outcome::only_invalid;
-    } else if (state_->answered > 0) {
-      state_->outcome = get_outcome::not_found;
-    } else if (state_->refused > 0) {
-      state_->outcome = get_outcome::refused;
-    } else {
-      state_->outcome = state_->unanswered > 0 ? get_outcome::timed_out : get_outcome::nobody_to_ask;
-    }
+    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.size());
+    state_->heard = lookup::answered(closest);
+    if (best_) state_->records.push_back({*best_, expires_ - core_.context_.now(), 1});
+    state_->outcome = outcome_of(*state_);
     state_->decided.set();
   }
 
@@ -208,11 +196,6 @@ class node_core::content_collector final : public lookup::visitor {
     if (!best_) best_ = std::move(what);
   }
 
-  static std::size_t heard_of(std::vector<lookup::candidate const*> const& closest) {
-    return static_cast<std::size_t>(std::count_if(
-        closest.begin(), closest.end(), [](lookup::candidate const* c) { return c->now == lookup::state::answered; }));
-  }
-
   node_core& core_;
   get_options how_;
   bytes_view key_;
@@ -225,7 +208,7 @@ class node_core::content_collector final : public lookup::visitor {
 };
 
 KADORO_DECL coro::task<result<content_result>> node_core::get_content(kadoro::bytes key, get_options how) {
-  if (closed_) co_return fail(errc::closed, "get of content " + printable(key) + ": this node is closed");
+  if (leaving_) co_return fail(errc::closed, "get of content " + printable(key) + ": this node is closed");
   if (key.size() != crypto::digest().size())
     co_return fail(errc::invalid_argument, "get of content: a key of " + std::to_string(key.size()) +
                                                " bytes; it is the 32 bytes of a SHA-256, see content_key");

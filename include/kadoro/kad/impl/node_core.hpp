@@ -36,6 +36,20 @@ inline bool is_foreign(transport::peer const& who) noexcept {
   return who.mode != peer_mode::unknown && (who.features & transport::transport::feature_signed_records) == 0;
 }
 
+/// Somebody has told where it can be reached, and it was neither heard nor found silent yet.
+inline bool worth_meeting(transport::peer const& who) noexcept {
+  return who.last_heard == time_point() && who.unanswered == 0 && !who.addresses().empty();
+}
+
+/// What the counts of a get amount to.
+inline get_outcome outcome_of(get_result::state const& seen) noexcept {
+  if (!seen.records.empty()) return get_outcome::found;
+  if (seen.invalid > 0 && seen.withdrawn.empty()) return get_outcome::only_invalid;
+  if (seen.answered > 0 || !seen.withdrawn.empty()) return get_outcome::not_found;
+  if (seen.refused > 0) return get_outcome::refused;
+  return seen.unanswered > 0 ? get_outcome::timed_out : get_outcome::nobody_to_ask;
+}
+
 class node_core final : public std::enable_shared_from_this<node_core>, private transport::handler {
  public:
   KADORO_DECL static result<std::shared_ptr<node_core>> open(io::context& context, crypto::identity const& self,
@@ -95,10 +109,15 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
  private:
   /// A record that this node publishes, and keeps alive.
   struct publication {
+    struct share {
+      peer_ref to;
+      std::shared_ptr<coro::event> done;
+    };
+
     record what;
     put_options how;
-    std::set<peer_id> holders;                                ///< who confirmed this very sequence
-    std::map<peer_id, std::shared_ptr<coro::event>> sharing;  ///< who is being given it by `share_with`
+    std::set<peer_id> holders;         ///< who confirmed this very sequence
+    std::map<peer_id, share> sharing;  ///< who is being given it by `share_with`
     time_point next_renewal{};
     time_point put_at{};
     bool busy = false;  ///< a job is at work on it
@@ -133,6 +152,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void on_peer_confirmed(peer_ref const& who) override;
   KADORO_DECL void on_peer_lost(peer_ref const& who, error const& why) override;
   KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request, transport::message& answer);
+  KADORO_DECL static void leave_out_passed(transport::message const& request, transport::message& answer);
   KADORO_DECL void answer_records(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);

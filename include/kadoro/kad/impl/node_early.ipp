@@ -19,7 +19,7 @@ KADORO_DECL void node_core::share_with(peer_ref const& who) {
     if (!probably_replica(kad::key::of(key), p, who)) continue;
     auto const done = std::make_shared<coro::event>();
     if (!jobs_.spawn(share_job(*this, p.what, who, done))) return;
-    p.sharing.emplace(who->id(), done);
+    p.sharing.emplace(who->id(), publication::share{who, done});
   }
 }
 
@@ -31,8 +31,8 @@ KADORO_DECL bool node_core::probably_replica(key const& where, publication const
   auto closer = static_cast<std::size_t>(std::count_if(known.begin(), known.end(), [&](contact const& c) {
     return c.peer->unanswered == 0 && !p.sharing.contains(c.peer->id()) && where.closer(c.id, id);
   }));
-  for (auto const& [other, done] : p.sharing)
-    if (where.closer(key::of(other), id)) ++closer;
+  for (auto const& [other, share] : p.sharing)
+    if (where.closer(key(share.to->hash()), id)) ++closer;
   return closer < options_.replicas;
 }
 
@@ -40,7 +40,7 @@ KADORO_DECL bool node_core::probably_replica(key const& where, publication const
 KADORO_DECL void node_core::meet(std::vector<peer_ref> const& strangers) {
   if (closed_ || table_.size() >= k()) return;
   for (peer_ref const& who : strangers) {
-    if (who->last_heard != time_point() || who->unanswered > 0 || who->addresses().empty()) continue;
+    if (!worth_meeting(*who)) continue;
     check(who);
     share_with(who);
   }
@@ -76,7 +76,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& c
     std::shared_ptr<coro::event> sharing;
     if (at != core.publications_.end() && at->second.what.sequence == what.sequence) {
       auto const job = at->second.sharing.find(to->id());
-      if (job != at->second.sharing.end()) sharing = job->second;
+      if (job != at->second.sharing.end()) sharing = job->second.done;
     }
     if (sharing) {
       auto const waited = co_await sharing->wait();

@@ -74,7 +74,8 @@ class node_core::get_collector final : public lookup::visitor {
     ++answered_;
     if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
     auto const closest = seek_->closest(core_.options_.replicas);
-    if (heard_of(closest) < how_.quorum->needed(closest.size()) || (best_.empty() && unsigned_.empty())) return false;
+    if (lookup::answered(closest) < how_.quorum->needed(closest.size()) || (best_.empty() && unsigned_.empty()))
+      return false;
     decide();
     return true;
   }
@@ -84,7 +85,7 @@ class node_core::get_collector final : public lookup::visitor {
   /// nothing.
   bool content() const override {
     auto const closest = seek_->closest(core_.options_.replicas);
-    return heard_of(closest) >= (how_.quorum ? *how_.quorum : quorum::majority()).needed(closest.size());
+    return lookup::answered(closest) >= how_.quorum.value_or(quorum::majority()).needed(closest.size());
   }
 
   void on_loss(lookup::candidate const& who) override {
@@ -105,8 +106,8 @@ class node_core::get_collector final : public lookup::visitor {
     state_->cause = cause_;
     std::vector<lookup::candidate const*> closest;
     if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
-    state_->needed = (how_.quorum ? *how_.quorum : quorum::majority()).needed(closest.size());
-    state_->heard = heard_of(closest);
+    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.size());
+    state_->heard = lookup::answered(closest);
     time_point const now = core_.context_.now();
     for (auto const& [publisher, b] : best_) {
       if (b.expires <= now) continue;
@@ -122,16 +123,7 @@ class node_core::get_collector final : public lookup::visitor {
       state_->rejected += before;
       state_->rejection = "none of what was found is selected";
     }
-    if (!state_->records.empty())
-      state_->outcome = get_outcome::found;
-    else if (state_->invalid > 0 && state_->withdrawn.empty())
-      state_->outcome = get_outcome::only_invalid;
-    else if (state_->answered > 0 || !state_->withdrawn.empty())
-      state_->outcome = get_outcome::not_found;
-    else if (state_->refused > 0)
-      state_->outcome = get_outcome::refused;
-    else
-      state_->outcome = state_->unanswered > 0 ? get_outcome::timed_out : get_outcome::nobody_to_ask;
+    state_->outcome = outcome_of(*state_);
     state_->decided.set();
   }
 
@@ -182,11 +174,6 @@ class node_core::get_collector final : public lookup::visitor {
 
   bool any_live() const {
     return std::any_of(best_.begin(), best_.end(), [](auto const& b) { return !b.second.found.value.tombstone(); });
-  }
-
-  static std::size_t heard_of(std::vector<lookup::candidate const*> const& closest) {
-    return static_cast<std::size_t>(std::count_if(
-        closest.begin(), closest.end(), [](lookup::candidate const* c) { return c->now == lookup::state::answered; }));
   }
 
   void take(record what, duration remaining) {

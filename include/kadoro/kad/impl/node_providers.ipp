@@ -6,8 +6,6 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-inline std::optional<std::uint64_t> sender_range(transport::peer const& from);  // in node_server.ipp
-
 // A provider's entry is a record under the multihash that has `flag_provider`, so what keeps records alive keeps
 // entries alive. Between kadoro nodes it is put and handed on like any other; peers that speak libp2p's schema only are
 // told by ADD_PROVIDER, and tell by the `providers` of an answer.
@@ -134,7 +132,8 @@ KADORO_DECL void node_core::accept_provider(peer_ref const& from, transport::mes
     what.lifetime_max = unsigned_lifetime;
     what.flags = record::flag_provider;
     what.value = addresses_of(entry);
-    answer.refusal = store_.put_unsigned(std::move(what), from->id(), sender_range(*from), context_.now()).refused;
+    answer.refusal =
+        store_.put_unsigned(std::move(what), from->id(), transport::proved_range(*from), context_.now()).refused;
     return;
   }
 }

@@ -73,6 +73,11 @@ KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::mes
   for (contact const& c : known)
     if (c.peer != from && c.peer->unanswered == 0) answer.contacts.push_back(c.peer);
   if (answer.contacts.size() > k()) answer.contacts.resize(k());
+  leave_out_passed(request, answer);
+}
+
+/// The contacts of earlier pages were answered already.
+KADORO_DECL void node_core::leave_out_passed(transport::message const& request, transport::message& answer) {
   std::size_t const passed = request.contacts_cursor == 0 ? 0 : request.contacts_cursor - 1;
   std::size_t const skipped = std::min(passed, answer.contacts.size());
   answer.contacts.erase(answer.contacts.begin(), answer.contacts.begin() + static_cast<std::ptrdiff_t>(skipped));
@@ -150,13 +155,6 @@ KADORO_DECL bool node_core::acceptable(record const& what) {
   return false;
 }
 
-/// The range of addresses that a record from this peer counts against.
-inline std::optional<std::uint64_t> sender_range(transport::peer const& from) {
-  if (from.addresses().empty() || !from.addresses().front().confirmed) return std::nullopt;
-  auto const where = from.addresses().front().where.udp_endpoint();
-  return where && !where->is_private() ? std::optional(where->range()) : std::nullopt;
-}
-
 KADORO_DECL record_store::put_result node_core::accept_signed(peer_ref const& from, transport::message const& request) {
   auto what = from_wire(*request.record, request.key);
   if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
@@ -168,7 +166,7 @@ KADORO_DECL record_store::put_result node_core::accept_signed(peer_ref const& fr
       handed_on ? duration(std::chrono::milliseconds(request.record->remaining_ms)) : what->lifetime_max;
   return store_.put(std::move(*what),
                     handed_on ? record_store::origin::handed_on : record_store::origin::publisher_session,
-                    sender_range(*from), remaining, context_.now());
+                    transport::proved_range(*from), remaining, context_.now());
 }
 
 /// Only from those who cannot sign, and nothing about this node: what it says, it says itself.
@@ -180,7 +178,7 @@ KADORO_DECL record_store::put_result node_core::accept_unsigned(peer_ref const& 
   if (!what || !equal(what->key, request.key)) return {errc::refused, std::nullopt, false};
   if (what->publisher == id_) return {errc::refused_publisher, std::nullopt, false};
   if (!acceptable(*what)) return {errc::refused_validator, std::nullopt, false};
-  return store_.put_unsigned(std::move(*what), from->id(), sender_range(*from), context_.now());
+  return store_.put_unsigned(std::move(*what), from->id(), transport::proved_range(*from), context_.now());
 }
 
 /// Signatures of records that came over their publisher's session are verified when there is nothing better to do.

@@ -36,7 +36,7 @@ KADORO_DECL coro::task<void> node_core::compare_job(node_core& core, peer_ref wi
     if (!answer || answer->refusal) break;
     core.members_.heard(with->id(), answer->sequence);
     for (peer_ref const& who : answer->contacts)
-      if (who->last_heard == time_point() && who->unanswered == 0 && !who->addresses().empty()) core.check(who);
+      if (worth_meeting(*who)) core.check(who);
     if (answer->contacts_cursor <= request.contacts_cursor) break;
     request.contacts_cursor = answer->contacts_cursor;
   }
@@ -51,9 +51,7 @@ KADORO_DECL void node_core::answer_view(peer_ref const& from, transport::message
   members_.told(from->id(), answer.sequence);
   if (request.contacts_cursor == 0) return;
   answer.contacts = members_.all();
-  std::size_t const passed = std::min<std::size_t>(request.contacts_cursor - 1, answer.contacts.size());
-  answer.contacts.erase(answer.contacts.begin(), answer.contacts.begin() + static_cast<std::ptrdiff_t>(passed));
-  answer.contacts_cursor = static_cast<std::uint32_t>(passed);
+  leave_out_passed(request, answer);
 }
 
 /// A put that took the members for everybody was right if nobody has told of anybody else within a second. If somebody

@@ -187,6 +187,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void on_path_response(session& s, io::endpoint const& where, bool newest, frame const& f);
   KADORO_DECL void move_session(session& s, io::endpoint const& to);
   KADORO_DECL void send_anew(link& l, pending& p);
+  KADORO_DECL static std::vector<pending*> under_way(link& l);
   KADORO_DECL void send_path_frame(session& s, io::endpoint const& to, frame_kind kind, std::uint8_t which,
                                    bytes_view token);
 

@@ -790,12 +790,16 @@ KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
 
 /// What has met silence on an older session goes out on the new one at once: the peer may have lost the older one.
 KADORO_DECL void datagram_transport::send_again(session& s, link& l) {
-  std::vector<pending*> silent;
-  for (coro::list_node* at = l.in_flight.next(); at != &l.in_flight; at = at->next()) {
-    pending& p = static_cast<pending::place&>(*at).owner;
-    if (p.on_session >= 2) silent.push_back(&p);
-  }
-  for (pending* const p : silent) send_on(s, l, *p);
+  for (pending* const p : under_way(l))
+    if (p->on_session >= 2) send_on(s, l, *p);
+}
+
+/// What waits for an answer of that peer. Sending one anew may move it in the list itself.
+KADORO_DECL std::vector<datagram_transport::pending*> datagram_transport::under_way(link& l) {
+  std::vector<pending*> all;
+  for (coro::list_node* at = l.in_flight.next(); at != &l.in_flight; at = at->next())
+    all.push_back(&static_cast<pending::place&>(*at).owner);
+  return all;
 }
 
 KADORO_DECL void datagram_transport::close_session(session& s) {

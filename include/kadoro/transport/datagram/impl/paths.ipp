@@ -54,10 +54,7 @@ KADORO_DECL void datagram_transport::on_path_challenge(session& s, io::endpoint 
   seen_as_.note(load_endpoint(f.message.subspan(path_token_bytes)), where, context_.now());
   // The peer takes what comes from here, but answers to where we were: what is under way has to be asked again.
   link& l = link_of(s.peer);
-  std::vector<pending*> under_way;
-  for (coro::list_node* at = l.in_flight.next(); at != &l.in_flight; at = at->next())
-    under_way.push_back(&static_cast<pending::place&>(*at).owner);
-  for (pending* const p : under_way)
+  for (pending* const p : under_way(l))
     if (!p->is_large()) send_anew(l, *p);  // of a large one, its own timer finds out what is missing
 }
 
@@ -88,10 +85,7 @@ KADORO_DECL void datagram_transport::move_session(session& s, io::endpoint const
   if (handler_ != nullptr) handler_->on_peer_confirmed(s.peer);
   if (closed_) return;
   // What has gone to the old address since the peer left it is lost, and so is what came back.
-  std::vector<pending*> under_way;
-  for (coro::list_node* at = l.in_flight.next(); at != &l.in_flight; at = at->next())
-    under_way.push_back(&static_cast<pending::place&>(*at).owner);
-  for (pending* const p : under_way) send_anew(l, *p);
+  for (pending* const p : under_way(l)) send_anew(l, *p);
 }
 
 /// Not the peer was silent, but the path was gone.
