@@ -82,3 +82,30 @@ TEST_CASE("early: a receipt counts only who belongs to the replicas, and nobody 
     for (std::size_t i = 0; i < 6; ++i)
       if (swarm.nodes[i]->id() == r.peer) CHECK(swarm.holds(i, "key", 6));
 }
+
+TEST_CASE("early: in a swarm larger than the table, who is probably a replica is given the record with the question") {
+  simulated_swarm swarm(92, 50ms);
+  node_options options;
+  options.table.k = 8;
+  options.replicas = 8;
+  for (int i = 0; i < 100; ++i) swarm.add(options);
+  swarm.join_all();
+  swarm.world.run_for(10s);
+  duration all_puts{};
+  for (std::size_t i = 1; i <= 10; ++i) {
+    put_options how;
+    how.quorum = quorum::all();
+    std::string const key = "key " + std::to_string(i);
+    time_point const start = swarm.world.now();
+    auto const receipt = swarm.put(9 * i, key, "value", how);
+    all_puts += swarm.world.now() - start;
+    CHECK(receipt.ok());
+    CHECK(receipt.population() == 8);
+    CHECK(swarm.nodes[9 * i]->holders(as_bytes(key)).size() == 8);
+    std::size_t copies = 0;
+    for (std::size_t at = 0; at < swarm.nodes.size(); ++at)
+      copies += at != 9 * i && swarm.holds(at, key, 9 * i) ? 1u : 0u;
+    CHECK(copies <= 16);
+  }
+  CHECK(all_puts <= 3500ms);  // 3.6 s if nothing is stored before the lookup has ended
+}

@@ -189,6 +189,7 @@ class oracle {
   using hearsay = std::map<std::pair<slot_name, std::uint64_t>, kadoro::time_point>;
 
   void note_statement(peer_id const& publisher, kadoro::wire::record const& what, kadoro::bytes_view key);
+  bool was_ever_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t value_hash) const;
   bool was_said(peer_id const& publisher, kadoro::bytes_view key, std::uint64_t sequence, std::uint64_t value_hash,
                 bool tombstone) const;
   copy copy_of(kadoro::wire::record const& what, kadoro::bytes_view key) const;

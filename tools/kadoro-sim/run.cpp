@@ -81,6 +81,7 @@ struct calm_put {
   std::string key;
   std::optional<kad::put_receipt> receipt;
   bool ended = false;
+  bool left_out = false;
 };
 
 coro::task<void> put(calm_put& p, duration lifetime) {
@@ -495,12 +496,14 @@ void run::check_receipts() {
   for (std::size_t i = 0; i < puts.size(); ++i) {
     puts[i].by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
     puts[i].key = "calm/" + std::to_string(i);
-    puts[i].ended = !puts[i].by->running();
-    if (puts[i].by->running()) puts[i].by->host().spawn(put(puts[i], plan_.lifetime));
+    // Behind a NAT that has forgotten an idle stream, what is written to it is lost for long, and nobody can help it.
+    bool const deaf = plan_.transport == transport_kind::stream && puts[i].by->how().nat != nullptr;
+    puts[i].ended = puts[i].left_out = !puts[i].by->running() || deaf;
+    if (!puts[i].ended) puts[i].by->host().spawn(put(puts[i], plan_.lifetime));
   }
   advance_until([&] { return std::all_of(puts.begin(), puts.end(), [](calm_put const& p) { return p.ended; }); }, 15s);
   for (calm_put const& p : puts) {
-    if (over() || !p.by->running()) continue;
+    if (over() || p.left_out || !p.by->running()) continue;
     if (!oracle_.expect(p.receipt.has_value(), check::ends_once,
                         [&] { return "a PUT in calm by " + p.by->id().short_string() + " did not end in 15 s"; }))
       return;

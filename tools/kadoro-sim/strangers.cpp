@@ -138,13 +138,15 @@ void strangers::knock() {
   }
 }
 
-/// What a member has said, with one byte changed.
+/// What a member has said, with one byte changed. Not in the last ones of a first flight, which answer a cookie and
+/// mean nothing to whoever has asked for none: that would be a replay.
 void strangers::tamper() {
   for (std::uint64_t i = 1 + random_.below(6); i > 0 && budget_ > 0; --i, --budget_) {
     recorded const* const one = ear_.any();
     if (one == nullptr) return;
     bytes what = one->data;
-    auto const at = static_cast<std::size_t>(random_.below(what.size()));
+    std::size_t const spared = what.size() == datagram::first_flight_bytes ? datagram::mac_bytes : 0;
+    auto const at = static_cast<std::size_t>(random_.below(what.size() - spared));
     auto const by = static_cast<std::uint8_t>(1 + random_.below(255));
     what[at] ^= by;
     run_.world().inject(address_in(realm::strangers, 1, 4001), one->to, what);

@@ -78,6 +78,7 @@ class stream_transport final : public kadoro::transport::transport,
   std::vector<kadoro::transport::multiaddr> listen_addresses() const override;
   kadoro::result<std::size_t> check_record_fits(kadoro::bytes_view key,
                                                 kadoro::wire::record const& what) const override;
+  int first_contact_round_trips() const noexcept override { return 3; }
   std::string counters_text() const override;
   kadoro::coro::task<void> close() override;
 

@@ -20,7 +20,7 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// Where the routing table holds at most k servers, the whole wave is asked at once; else `alpha` at a time, and all
 /// the rest of it once the `alpha` closest have answered. A peer that takes longer than its own retransmission timeout
 /// frees its place, but its answer still counts. One whose round-trip time is unknown is measured by the first that
-/// answered: three times as long is slow.
+/// answered: three times as long is slow, for each round trip that a first contact takes.
 ///
 /// Who has many addresses in one range does not crowd out others: beyond the first few of a range, peers are asked, but
 /// take nobody's place among the closest.

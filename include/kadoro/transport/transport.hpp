@@ -84,6 +84,9 @@ class transport {
     return false;
   }
 
+  /// Round trips from the first packet to a stranger until its answer to a request: a lookup is that patient.
+  virtual int first_contact_round_trips() const noexcept { return 1; }
+
   /// What was counted, one `name=value` a word.
   virtual std::string counters_text() const = 0;
 

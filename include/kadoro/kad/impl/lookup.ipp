@@ -171,7 +171,7 @@ KADORO_DECL void lookup::hurry_strangers(duration answered_after) {
   static constexpr duration least = std::chrono::milliseconds(100);
   for (auto const& c : candidates_) {
     if (c->now != state::asked || c->peer->rtt.known()) continue;
-    time_point const due = c->asked_at + std::max(3 * answered_after, least);
+    time_point const due = c->asked_at + std::max(3 * transport_.first_contact_round_trips() * answered_after, least);
     if (due < c->due()) scheduler_.arm(*c, due);
   }
 }

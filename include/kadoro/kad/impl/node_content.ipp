@@ -147,6 +147,12 @@ class node_core::content_collector final : public lookup::visitor {
     return lookup::answered(closest) >= how_.quorum->needed(closest.size());
   }
 
+  /// As long as nothing is found, a majority must have said that it has none: whoever answers in time may know nothing.
+  bool content() const override {
+    auto const closest = seek_->closest(core_.options_.replicas);
+    return lookup::answered(closest) >= how_.quorum.value_or(quorum::majority()).needed(closest.size());
+  }
+
   void on_loss(lookup::candidate const& who) override {
     ++(who.now == lookup::state::refused ? state_->refused : state_->unanswered);
     state_->cause = who.now == lookup::state::refused ? who.peer->id().to_string() + " " + who.why : who.why;

@@ -117,7 +117,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
     record what;
     put_options how;
     std::set<peer_id> holders;         ///< who confirmed this very sequence
-    std::map<peer_id, share> sharing;  ///< who is being given it by `share_with`
+    std::map<peer_id, share> sharing;  ///< who is being given it on the way
     time_point next_renewal{};
     time_point put_at{};
     bool busy = false;  ///< a job is at work on it
@@ -165,6 +165,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
   // impl/node_region.ipp
   KADORO_DECL double estimated_servers() const;
+  KADORO_DECL double due_closer(key const& where, key const& id) const;
   KADORO_DECL std::size_t region_width(lookup const& seek) const;
   KADORO_DECL static coro::task<void> seek_region(node_core& core, lookup& seek, lookup::visitor& sees);
 
@@ -227,6 +228,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   // impl/node_early.ipp
   class sharing_visitor;
   KADORO_DECL void share_with(peer_ref const& who);
+  KADORO_DECL void share_on_the_way(bytes_view key, peer_ref const& who);
+  KADORO_DECL void share(publication& p, peer_ref const& who);
   KADORO_DECL bool probably_replica(key const& where, publication const& p, peer_ref const& who) const;
   KADORO_DECL static coro::task<void> share_job(node_core& core, record what, peer_ref to,
                                                 std::shared_ptr<coro::event> done);

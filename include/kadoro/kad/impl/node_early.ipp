@@ -7,20 +7,33 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-/// In a swarm that is smaller than the table whoever is met probably belongs to the replicas of what this node
-/// publishes. So it is given that at once, in the same round trip as the question that is just being put to it: a
-/// lookup that is under way tells later who belongs to them, and finds the record there.
+// Who probably belongs to the replicas of a record is given it in the same round trip as the question that is just
+// being put to it: the lookup tells later who does belong to them, and finds the record there. Only those count.
+
+/// In a swarm that is smaller than the table that is whoever is met, for all that this node publishes.
 KADORO_DECL void node_core::share_with(peer_ref const& who) {
   static constexpr std::size_t max_publications = 64;  ///< beyond that, once it has been confirmed
   if (closed_ || table_.size() >= k() || publications_.size() > max_publications) return;
+  for (auto& [key, p] : publications_)
+    if (probably_replica(kad::key::of(key), p, who)) share(p, who);
+}
+
+/// In a larger one that is, for the key that is looked up, who is so close to it that fewer than r others are due in
+/// between. The idea is that of "IPFS in the Fast Lane: Accelerating Record Storage with Optimistic Provide" (Trautwein
+/// et al., INFOCOM 2024); but here a receipt waits until it knows who the replicas are.
+KADORO_DECL void node_core::share_on_the_way(bytes_view key, peer_ref const& who) {
+  auto const at = publications_.find(to_bytes(key));
+  if (closed_ || at == publications_.end()) return;
+  publication& p = at->second;
+  if (p.holders.size() + p.sharing.size() >= 2 * options_.replicas) return;
+  if (due_closer(kad::key::of(key), kad::key(who->hash())) < static_cast<double>(options_.replicas)) share(p, who);
+}
+
+KADORO_DECL void node_core::share(publication& p, peer_ref const& who) {
   if (who->mode == peer_mode::client || who->unanswered > 0 || is_foreign(*who)) return;
-  for (auto& [key, p] : publications_) {
-    if (p.how.durable || p.holders.contains(who->id()) || p.sharing.contains(who->id())) continue;
-    if (!probably_replica(kad::key::of(key), p, who)) continue;
-    auto const done = std::make_shared<coro::event>();
-    if (!jobs_.spawn(share_job(*this, p.what, who, done))) return;
-    p.sharing.emplace(who->id(), publication::share{who, done});
-  }
+  if (p.how.durable || p.holders.contains(who->id()) || p.sharing.contains(who->id())) return;
+  auto const done = std::make_shared<coro::event>();
+  if (jobs_.spawn(share_job(*this, p.what, who, done))) p.sharing.emplace(who->id(), publication::share{who, done});
 }
 
 /// Fewer than r of those that are known, or are being given the record, are closer.

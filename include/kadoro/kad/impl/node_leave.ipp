@@ -59,19 +59,25 @@ KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
 }
 
 /// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the
-/// r closest itself, or everybody has the record anyway. Its publisher needs no copy.
+/// r closest itself, or everybody has the record anyway. Its publisher needs no copy. In a swarm that is small enough
+/// the members say it, who are more than a table has room for.
 KADORO_DECL std::vector<peer_ref> node_core::heirs_of(key const& where, peer_id const& publisher) const {
   static constexpr std::size_t in_reserve = 2;
   std::size_t const r = options_.replicas;
-  std::vector<contact> known;
-  table_.closest(where, 2 * r + in_reserve, known);
-  std::erase_if(known, [&publisher](contact const& c) {
-    return c.peer->unanswered > 0 || c.peer->id() == publisher || is_foreign(*c.peer);
-  });
-  if (known.size() < r || where.closer(known[r - 1].id, table_.self())) return {};
-  std::vector<peer_ref> heirs;
-  for (std::size_t i = r - 1; i < known.size() && heirs.size() <= in_reserve; ++i) heirs.push_back(known[i].peer);
-  return heirs;
+  std::vector<peer_ref> known;
+  if (members_.view() != 0) {
+    known = members_.closest(where, 2 * r + in_reserve);
+  } else {
+    std::vector<contact> contacts;
+    table_.closest(where, 2 * r + in_reserve, contacts);
+    for (contact const& c : contacts) known.push_back(c.peer);
+  }
+  std::erase_if(
+      known, [&publisher](peer_ref const& p) { return p->unanswered > 0 || p->id() == publisher || is_foreign(*p); });
+  if (known.size() < r || where.closer(key(known[r - 1]->hash()), table_.self())) return {};
+  known.erase(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(r - 1));
+  if (known.size() > 1 + in_reserve) known.resize(1 + in_reserve);
+  return known;
 }
 
 /// True if `to` has the record now. What does not fit into one datagram is offered before it is sent: others who leave

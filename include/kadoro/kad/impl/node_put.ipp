@@ -142,7 +142,7 @@ KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) con
 /// Who knows everybody need not look for the closest: `confirm_placements` sees that it was so.
 KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core& core, bytes_view key, lookup& seek) {
   if (core.members_.complete()) co_return core.members_.closest(kad::key::of(key), core.options_.replicas);
-  sharing_visitor sharing(core);
+  sharing_visitor sharing(core, key);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, sharing);
   co_await seek_region(core, seek, sharing);

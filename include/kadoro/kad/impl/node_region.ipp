@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kadoro/kad/impl/node_core.hpp"
 
@@ -32,6 +33,12 @@ KADORO_DECL double node_core::estimated_servers() const {
   table_.closest(table_.self(), k(), near);
   if (near.size() < std::max(fewest, k())) return 0;
   return static_cast<double>(near.size() - 1) / distance_of(table_.self(), near.back().id);
+}
+
+/// How many servers should lie closer to `where` than `id` does; infinitely many if nobody can say.
+KADORO_DECL double node_core::due_closer(key const& where, key const& id) const {
+  double const servers = estimated_servers();
+  return servers == 0 ? std::numeric_limits<double>::infinity() : servers * distance_of(where, id);
 }
 
 /// How many of those that a lookup has found make up the region in which to store and to seek; 0: nobody crowds there.

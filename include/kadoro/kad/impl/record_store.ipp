@@ -74,7 +74,7 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
     begin_change(at);
     in.own = in.own || from == origin::own;
     in.valid->expires = until;
-    end_change(at, true);
+    end_change(at);  // its whole life is what a durable put waits for, also where the record was handed on before
     ++counters_.renewed;
     return {};
   }
