@@ -223,7 +223,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL bool superseded(bytes_view key, put_receipt::state const& by) const;
   KADORO_DECL static void decide(put_receipt::state& of);
   KADORO_DECL bool is_holder(record const& what, peer_id const& who) const;
-  KADORO_DECL void note_holder(record const& what, peer_id const& who, bool holds);
+  KADORO_DECL void note_holder(record const& what, peer_id const& who, time_point asked, bool holds);
 
   // impl/node_early.ipp
   class sharing_visitor;

@@ -89,9 +89,11 @@ KADORO_DECL bool node_core::is_holder(record const& what, peer_id const& who) co
   return at != publications_.end() && at->second.what.sequence == what.sequence && at->second.holders.contains(who);
 }
 
-KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, bool holds) {
+/// What a peer that was asked then has said. The answer to an earlier put of the same content says nothing of this one,
+/// which may be for longer.
+KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, time_point asked, bool holds) {
   auto const at = publications_.find(what.key);
-  if (at == publications_.end() || at->second.what.sequence != what.sequence) return;
+  if (at == publications_.end() || at->second.what.sequence != what.sequence || asked < at->second.put_at) return;
   if (!holds) {
     at->second.holders.erase(who);
     return;
@@ -311,24 +313,25 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
 KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_core& core, record const& what,
                                                                         peer_ref to, bool renew, bool durable) {
   store_answer said;
+  time_point const begun = core.context_.now();
   bool const held = core.is_holder(what, to->id());
   bool const foreign = is_foreign(*to);
   if (foreign && what.tombstone()) {
     said.now = replica::state::refused;
     said.refusal = errc::refused_unsupported;
     said.why = "cannot be told that a record is withdrawn: it keeps its copy until that runs out";
-    core.note_holder(what, to->id(), false);
+    core.note_holder(what, to->id(), begun, false);
     co_return said;
   }
   if (foreign && what.provides()) {
     said = co_await provide_at_foreign(core, what, to);
-    core.note_holder(what, to->id(), said.now == replica::state::stored);
+    core.note_holder(what, to->id(), begun, said.now == replica::state::stored);
     co_return said;
   }
   if (what.is_content()) {
     auto objection = co_await objection_to_content(core, to);
     if (objection) {
-      core.note_holder(what, to->id(), false);
+      core.note_holder(what, to->id(), begun, false);
       co_return std::move(*objection);
     }
   }
@@ -376,7 +379,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_cor
     said.now = replica::state::stored;  // another job of ours got through to it meanwhile
     said.why.clear();
   }
-  core.note_holder(what, to->id(), said.now == replica::state::stored);
+  core.note_holder(what, to->id(), begun, said.now == replica::state::stored);
   co_return said;
 }
 
