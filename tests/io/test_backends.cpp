@@ -1,3 +1,4 @@
+#include "allocations.hpp"
 #include "backends.hpp"
 
 #include <sys/socket.h>
@@ -337,5 +338,120 @@ TEST_CASE("backends: signals arrive as values") {
     auto const wrong = context.run(context.wait_signal({-1}));
     REQUIRE_FALSE(wrong.has_value());
     CHECK(wrong.error() == errc::io_failure);
+  });
+}
+
+TEST_CASE("backends: a port that goes is free at once, though its receive was under way") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    peer first;
+    listen(first, context, at("127.0.0.1:0"));
+    context.run(run_for(1us));
+    for (int i = 0; i < 20; ++i) {
+      endpoint const address = first.port->local();
+      first.port.reset();
+      auto again = context.open_udp(address);
+      REQUIRE_MESSAGE(again.has_value(), again.error().message());
+      first.port = std::move(*again);
+      first.port->set_receiver(&first);
+      if (i % 2 == 0) context.run(run_for(1us));
+    }
+    peer client;
+    listen(client, context, at("127.0.0.1:0"));
+    client.port->send(first.port->local(), as_bytes("x"));
+    auto const arrived = context.run(coro::with_deadline(until_received(first, 1), duration(patience)));
+    CHECK(arrived.has_value());
+  });
+}
+
+TEST_CASE("backends: a receiver may go and another come; what was not read is counted or waits") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    peer server, client, later;
+    listen(server, context, at("127.0.0.1:0"));
+    listen(client, context, at("127.0.0.1:0"));
+    client.port->send(server.port->local(), as_bytes("1"));
+    auto const first = context.run(coro::with_deadline(until_received(server, 1), duration(patience)));
+    REQUIRE(first.has_value());
+    server.port->set_receiver(nullptr);
+    client.port->send(server.port->local(), as_bytes("2"));
+    context.run(run_for(1ms));
+    client.port->send(server.port->local(), as_bytes("3"));
+    context.run(run_for(1us));
+    CHECK(server.received == 1);
+    server.port->set_receiver(&later);
+    client.port->send(server.port->local(), as_bytes("4"));
+    auto const more = context.run(coro::with_deadline(until_received(later, 1), duration(patience)));
+    REQUIRE(more.has_value());
+    auto const drained = context.run(
+        coro::with_deadline(until_received(later, 3 - server.port->counters().dropped_unread), duration(patience)));
+    CHECK(drained.has_value());
+    CHECK(server.port->counters().received == later.received + 1);
+  });
+}
+
+TEST_CASE("backends: what finds the socket's buffer full is counted") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    peer server, client;
+    listen(server, context, at("127.0.0.1:0"));
+    listen(client, context, at("127.0.0.1:0"));
+    bytes const large(io::max_datagram_bytes);
+    std::uint64_t sent = 0;
+    auto const raw = io::posix::open_udp_descriptor(at("127.0.0.1:0"));
+    REQUIRE(raw.has_value());
+    auto const to = io::posix::socket_address::from(server.port->local());
+    for (; sent < 6000; ++sent) REQUIRE(::sendto(*raw, large.data(), large.size(), 0, to.get(), to.size) > 0);
+    auto const some = context.run(coro::with_deadline(until_received(server, 1), duration(patience)));
+    REQUIRE(some.has_value());
+    // The number comes with what is queued after the loss.
+    while (server.received + server.port->counters().dropped_unread < sent) {
+      std::uint64_t const before = server.received;
+      REQUIRE(::sendto(*raw, large.data(), 1, 0, to.get(), to.size) > 0);
+      ++sent;
+      auto const more = context.run(coro::with_deadline(until_received(server, before + 1), duration(patience)));
+      REQUIRE(more.has_value());
+    }
+    ::close(*raw);
+    CHECK(server.port->counters().dropped_unread > 0);
+    CHECK(server.received + server.port->counters().dropped_unread == sent);
+  });
+}
+
+namespace {
+
+/// Answers every datagram, and notes how many allocations there were between two of them.
+class warm_echo final : public io::udp_port::receiver {
+ public:
+  explicit warm_echo(std::unique_ptr<io::udp_port> opened) : port(std::move(opened)) { port->set_receiver(this); }
+  void on_datagrams(std::span<io::datagram> batch) override {
+    for (io::datagram const& one : batch) {
+      ++count;
+      if (count == 2000) before = allocations();
+      if (count == 12'000) {
+        after = allocations();
+        done.set();
+      }
+      port->send(one.from, one.data);
+    }
+  }
+  void on_unreachable(endpoint const&) override {}
+
+  std::unique_ptr<io::udp_port> port;
+  std::uint64_t count = 0;
+  std::uint64_t before = 0;
+  std::uint64_t after = 1;
+  coro::event done;
+};
+
+coro::task<result<void>> until_done(coro::event& what) { co_return co_await what.wait(); }
+
+}  // namespace
+
+TEST_CASE("backends: a datagram allocates nothing, once it is warm") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    warm_echo one(std::move(*context.open_udp(at("127.0.0.1:0"))));
+    warm_echo other(std::move(*context.open_udp(at("127.0.0.1:0"))));
+    for (int i = 0; i < 8; ++i) one.port->send(other.port->local(), as_bytes("there and back"));
+    auto const done = context.run(coro::with_deadline(until_done(one.done), duration(patience)));
+    REQUIRE(done.has_value());
+    CHECK(one.after - one.before == 0);
   });
 }

@@ -28,8 +28,8 @@ enum class backend_choice {
 KADORO_DECL std::optional<backend_choice> parse_backend_choice(std::string_view text) noexcept;
 
 struct open_options {
-  /// `automatic`: what the environment variable KADORO_IO says, if it says anything.
-  backend_choice backend = backend_choice::automatic;
+  /// Empty: what the environment variable KADORO_IO says, and if it says nothing, `automatic`.
+  std::optional<backend_choice> backend;
 
   /// How long a loop may look for work, at most, before it sleeps. Looking costs a core and saves a wake-up, which
   /// costs ten times a packet; where no packet is near, the loop soon stops looking. Zero: never.

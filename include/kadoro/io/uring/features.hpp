@@ -1,5 +1,7 @@
 #pragma once
 
+#include <liburing.h>
+
 #include <string>
 
 #include "kadoro/base/result.hpp"
@@ -22,6 +24,10 @@ struct features {
   /// forbidden (a seccomp filter, as container runtimes have it, or kernel.io_uring_disabled), no memory.
   KADORO_DECL static result<features> probe(options const& wanted);
 };
+
+/// Lets a ring that was made with IORING_SETUP_R_DISABLED begin, on the thread that it belongs to from now on. 0, or an
+/// error number.
+KADORO_DECL int enable_ring(io_uring& which) noexcept;
 
 /// What cannot be done with io_uring and why, for people; `cause` is an error number.
 KADORO_DECL error ring_error(char const* what, int cause);

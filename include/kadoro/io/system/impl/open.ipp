@@ -44,10 +44,10 @@ inline result<std::unique_ptr<context>> open_uring([[maybe_unused]] open_options
 }  // namespace detail
 
 KADORO_DECL result<std::unique_ptr<context>> open(open_options const& wanted) {
-  backend_choice choice = wanted.backend;
+  backend_choice choice = wanted.backend.value_or(backend_choice::automatic);
   std::string asked = "asked for";
   char const* const environment = std::getenv("KADORO_IO");
-  if (choice == backend_choice::automatic && environment != nullptr && *environment != '\0') {
+  if (!wanted.backend && environment != nullptr && *environment != '\0') {
     auto const parsed = parse_backend_choice(environment);
     asked = "asked for by KADORO_IO=" + std::string(environment);
     if (!parsed) return fail(errc::invalid_argument, "KADORO_IO=" + std::string(environment) + ": asio, uring or auto");

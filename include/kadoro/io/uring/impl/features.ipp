@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,13 +21,19 @@ KADORO_DECL error ring_error(char const* what, int cause) {
   return error(errc::io_failure, text);
 }
 
+KADORO_DECL int enable_ring(io_uring& which) noexcept {
+  // Not io_uring_enable_rings: liburing 2.3 declares it, but its library does not have it.
+  long const status = ::syscall(__NR_io_uring_register, which.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return status == 0 ? 0 : errno;
+}
+
 namespace detail {
 
 /// A ring for the time of a probe.
 class small_ring {
  public:
   explicit small_ring(unsigned flags) noexcept {
-    parameters_.flags = flags | IORING_SETUP_CLAMP;
+    parameters_.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
     status_ = ::io_uring_queue_init_params(8, &ring_, &parameters_);
   }
   small_ring(small_ring const&) = delete;
@@ -112,7 +119,9 @@ KADORO_DECL result<features> features::probe(options const& wanted) {
     found.setup_flags = flags;
     found.defer_taskrun = flags == deferred;
     found.coop_taskrun = flags == cooperative;
-    // Whether it can be used at all: a filter may let rings be made, but not entered.
+    // Whether it can be used at all: a filter may let rings be made, but not be used.
+    int const disabled = enable_ring(ring.get());
+    if (disabled != 0) return fail(ring_error("cannot enable a ring", disabled));
     ::io_uring_prep_nop(::io_uring_get_sqe(&ring.get()));
     int const entered = ::io_uring_submit_and_wait(&ring.get(), 1);
     if (entered < 0) return fail(ring_error("cannot enter a ring", -entered));

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -99,8 +96,8 @@ KADORO_DECL bool ring::ready() const noexcept {
 
 /// The first time, on the thread that the ring belongs to from now on.
 KADORO_DECL int ring::begin() noexcept {
-  // Not io_uring_enable_rings: liburing 2.3 declares it, but its library does not have it.
-  if (::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) != 0) return -errno;
+  int const refused = enable_ring(ring_);
+  if (refused != 0) return -refused;
   begun_ = true;
   ::io_uring_register_ring_fd(&ring_);  // saves a look-up at each call, where the kernel can
   return 0;
