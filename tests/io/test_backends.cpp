@@ -1,9 +1,11 @@
 #include "allocations.hpp"
 #include "backends.hpp"
+#include "denied.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <memory>
 #include <stdexcept>
@@ -361,6 +363,28 @@ TEST_CASE("backends: a port that goes is free at once, though its receive was un
     auto const arrived = context.run(coro::with_deadline(until_received(first, 1), duration(patience)));
     CHECK(arrived.has_value());
   });
+}
+
+TEST_CASE("backends: what the system does not take yet waits, and is neither lost nor counted as sent") {
+  for (backend const& each : real_backends()) {
+    CAPTURE(each.name);
+    auto const said = in_child([&]() -> std::string {
+      auto const made = each.open();
+      if (!made) return "passed over";
+      peer client;
+      auto opened = made->context->open_udp(at("127.0.0.1:0"));
+      if (!opened) return "no port";
+      client.port = std::move(*opened);
+      client.port->set_receiver(&client);
+      if (!deny(__NR_sendmmsg, EAGAIN)) return "passed over";
+      for (int i = 0; i < 5; ++i) client.port->send(client.port->local(), as_bytes("x"));
+      made->context->run(run_for(2ms));
+      io::udp_counters const& counters = client.port->counters();
+      return "sent " + std::to_string(counters.sent) + ", dropped " +
+             std::to_string(counters.dropped_by_system + counters.dropped_queue_full);
+    });
+    CHECK((said == "sent 0, dropped 0" || said == "passed over"));
+  }
 }
 
 TEST_CASE("backends: a receiver may go and another come; what was not read is counted or waits") {

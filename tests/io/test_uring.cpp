@@ -247,6 +247,35 @@ TEST_CASE("uring: one receive brings many datagrams") {
   CHECK(context->counters().receives < 20);
 }
 
+TEST_CASE("uring: the buffers of a port come back, though another port's receiver closed it before it was served") {
+  class closer final : public io::udp_port::receiver {
+   public:
+    void on_datagrams(std::span<io::datagram>) override { victim->port.reset(); }
+    void on_unreachable(endpoint const&) override {}
+    peer* victim = nullptr;
+    std::unique_ptr<io::udp_port> port;
+  };
+  io::uring::options few;
+  few.receive_buffers = 8;
+  auto const context = open_or_skip(few);
+  if (!context || !context->has().multishot) return;
+  peer client;
+  listen(client, *context, at("127.0.0.1:0"));
+  for (int i = 0; i < 20; ++i) {
+    closer closing;
+    peer victim;
+    closing.victim = &victim;
+    closing.port = std::move(*context->open_udp(at("127.0.0.1:0")));
+    closing.port->set_receiver(&closing);
+    listen(victim, *context, at("127.0.0.1:0"));
+    context->run(run_for(1us));
+    client.port->send(closing.port->local(), as_bytes("close it"));
+    for (int k = 0; k < 4; ++k) client.port->send(victim.port->local(), as_bytes("too late"));
+    while (victim.port != nullptr) context->run(run_for(1us));
+  }
+  check_burst(*context, 50);
+}
+
 TEST_CASE("uring: a second thread is refused") {
   auto const context = open_or_skip();
   if (!context) return;

@@ -132,25 +132,30 @@ KADORO_DECL void udp_state::deliver() {
     go_on();
 }
 
+KADORO_DECL void udp_state::give_back(receive_buffers& to) noexcept {
+  for (std::uint16_t const buffer : held_) to.give_back(buffer);
+  to.publish();
+  held_.clear();
+  batch_.clear();
+}
+
 /// The whole batch, and then its buffers go back: also if the receiver throws, or closes this port.
 KADORO_DECL void udp_state::hand_out() {
-  class give_back {
+  class guard {
    public:
-    give_back(udp_state& of, receive_buffers& to) noexcept : of_(of), to_(to) {}
-    give_back(give_back const&) = delete;
-    give_back& operator=(give_back const&) = delete;
-    ~give_back() {
-      for (std::uint16_t const buffer : of_.held_) to_.give_back(buffer);
-      to_.publish();
-      of_.held_.clear();
-      of_.batch_.clear();
+    guard(udp_state& of, receive_buffers& to) noexcept : of_(of), to_(to) { of_.handing_out_ = true; }
+    guard(guard const&) = delete;
+    guard& operator=(guard const&) = delete;
+    ~guard() {
+      of_.handing_out_ = false;
+      of_.give_back(to_);
     }
 
    private:
     udp_state& of_;
     receive_buffers& to_;
   };
-  give_back const at_the_end(*this, *owner_->ring_->buffers());
+  guard const at_the_end(*this, *owner_->ring_->buffers());
   udp_counters& counters = channel_.counters();
   if (batch_.empty()) return;
   if (channel_.receiver() == nullptr) {
@@ -173,6 +178,10 @@ KADORO_DECL void udp_state::close() noexcept {
   channel_.set_receiver(nullptr);
   if (owner_ == nullptr) return;
   owner_->disarm(retry_);
+  if (!handing_out_ && !held_.empty()) {  // another port's receiver closes this one, and something had come for it
+    channel_.counters().dropped_unread += batch_.size();
+    give_back(*owner_->ring_->buffers());
+  }
   owner_ = nullptr;
   unlink();
   channel_.close();
