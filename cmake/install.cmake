@@ -16,6 +16,10 @@ if(TARGET kadoro_lmdb)
   install(TARGETS kadoro_lmdb EXPORT kadoro-lmdb-targets)
   install(EXPORT kadoro-lmdb-targets NAMESPACE kadoro:: DESTINATION "${kadoro_package_dir}")
 endif()
+if(TARGET kadoro_uring)
+  install(TARGETS kadoro_uring EXPORT kadoro-uring-targets)
+  install(EXPORT kadoro-uring-targets NAMESPACE kadoro:: DESTINATION "${kadoro_package_dir}")
+endif()
 
 configure_file(cmake/kadoro-config.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/kadoro-config.cmake" @ONLY)
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/kadoro-config-version.cmake"

@@ -1,5 +1,5 @@
-# The targets that users link: kadoro::kadoro (everything portable), kadoro::asio (the Asio backend), and kadoro::lmdb (a
-# database in a file).
+# The targets that users link: kadoro::kadoro (everything portable), kadoro::asio (the Asio backend), kadoro::uring (the
+# io_uring backend), and kadoro::lmdb (a database in a file).
 list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
 
 find_package(PkgConfig REQUIRED)
@@ -44,4 +44,19 @@ if(TARGET PkgConfig::kadoro_liblmdb)
   target_link_libraries(kadoro_lmdb INTERFACE kadoro PkgConfig::kadoro_liblmdb)
 elseif(PROJECT_IS_TOP_LEVEL)
   message(STATUS "kadoro: without kadoro::lmdb, nodes keep nothing across restarts (Debian: liblmdb-dev)")
+endif()
+
+# The second real backend is there where liburing is: io::open takes it in programs that link it, if the system lets them.
+option(KADORO_URING "Offer kadoro::uring, if liburing is found" ON)
+if(KADORO_URING)
+  pkg_check_modules(kadoro_liburing QUIET IMPORTED_TARGET GLOBAL liburing>=2.3)
+endif()
+if(TARGET PkgConfig::kadoro_liburing)
+  add_library(kadoro_uring INTERFACE)
+  add_library(kadoro::uring ALIAS kadoro_uring)
+  set_target_properties(kadoro_uring PROPERTIES EXPORT_NAME uring)
+  target_link_libraries(kadoro_uring INTERFACE kadoro PkgConfig::kadoro_liburing)
+  target_compile_definitions(kadoro_uring INTERFACE KADORO_WITH_URING)
+elseif(PROJECT_IS_TOP_LEVEL)
+  message(STATUS "kadoro: without kadoro::uring, io::open has only Asio to offer (Debian: liburing-dev)")
 endif()

@@ -61,6 +61,7 @@
 #include "kadoro/io/sim/storage.hpp"
 #include "kadoro/io/sim/world.hpp"
 #include "kadoro/io/sim/world_counters.hpp"
+#include "kadoro/io/spin_budget.hpp"
 #include "kadoro/io/storage.hpp"
 #include "kadoro/io/timer_wheel.hpp"
 #include "kadoro/io/udp_port.hpp"

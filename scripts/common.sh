@@ -5,7 +5,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 # What the swarm needs, and what the tests need beyond it. Names of Debian 12.
 packages_swarm=(g++ cmake ninja-build pkg-config libsodium-dev libasio-dev libexpected-dev libprotozero-dev
-  nlohmann-json3-dev libcli11-dev)
+  nlohmann-json3-dev libcli11-dev liburing-dev)
 packages_test=("${packages_swarm[@]}" liblmdb-dev clang-19 libclang-rt-19-dev llvm-19 clang-format-19 doctest-dev gcovr python3 git)
 
 say() { echo "kadoro: $*" >&2; }

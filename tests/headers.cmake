@@ -6,6 +6,9 @@ list(FILTER kadoro_headers EXCLUDE REGEX "/impl/|/src\\.hpp$")
 if(NOT TARGET kadoro_lmdb)
   list(FILTER kadoro_headers EXCLUDE REGEX "^kadoro/io/lmdb/")
 endif()
+if(NOT TARGET kadoro_uring)
+  list(FILTER kadoro_headers EXCLUDE REGEX "^kadoro/io/uring/")
+endif()
 
 set(kadoro_header_flags -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
     "-I${PROJECT_SOURCE_DIR}/include" -DASIO_STANDALONE)

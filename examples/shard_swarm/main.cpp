@@ -25,7 +25,15 @@ std::string check_quorum(std::string const& text) {
   return parsed ? std::string() : parsed.error().message();
 }
 
+void add_io_option(CLI::App& to, std::string& io) {
+  to.add_option(
+        "--io", io,
+        "backend: uring, asio, or auto for the first of these that can be had; default: what KADORO_IO says, or auto")
+      ->check(CLI::IsMember({"auto", "asio", "uring"}));
+}
+
 void add_member_options(CLI::App& to, member_settings& s) {
+  add_io_option(to, s.io);
   to.add_option("--listen", s.listen, "IP:PORT to listen on, port 0 for any free one; [::1]:0 for IPv6; twice for both")
       ->required()
       ->expected(1)
@@ -116,6 +124,7 @@ int main(int argc, char** argv) {
   scenario_settings scenario;
   app.add_flag("--json", scenario.json, "print one JSON object with the outcome, and nothing else");
   app.add_flag("--keep", scenario.keep, "go on after the scenario, until Ctrl-C");
+  add_io_option(app, scenario.io);
 
   member_settings rendezvous;
   CLI::App& rendezvous_command = *app.add_subcommand("rendezvous", "the member that others start from");
@@ -136,8 +145,8 @@ int main(int argc, char** argv) {
     return usage_error(e.what());
   }
   if (rendezvous_command.parsed() || node_command.parsed()) {
-    if (scenario.json || scenario.keep)
-      return usage_error("--json and --keep belong to the scenario, without a command");
+    if (scenario.json || scenario.keep || !scenario.io.empty())
+      return usage_error("--json, --keep and an --io before it belong to the scenario, without a command");
   }
   if (rendezvous_command.parsed()) return run_rendezvous(rendezvous);
   if (!node_command.parsed()) return run_scenario(scenario);

@@ -11,6 +11,7 @@
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/crypto/sha256.hpp"
 #include "kadoro/directory/status.hpp"
+#include "kadoro/io/system/open.hpp"
 #if defined(KADORO_WITH_LMDB)
 #include "kadoro/io/lmdb/database.hpp"
 #endif
@@ -85,6 +86,12 @@ coro::task<void> await_stop(io::context& context, coro::event& stop) {
   stop.set();
 }
 
+result<std::unique_ptr<io::context>> open_context(member_settings const& settings) {
+  io::open_options options;
+  if (!settings.io.empty()) options.backend = io::parse_backend_choice(settings.io);
+  return io::open(options);
+}
+
 result<std::unique_ptr<member>> member::open(io::context& context, member_settings const& settings) {
   std::unique_ptr<member> made(new member(context.now()));
   auto const logged = made->events_.open(settings.events);
@@ -144,14 +151,19 @@ result<void> member::introduce(member_settings const& settings) {
   std::string_view const mode = directory::to_string(node_->mode());
   std::string_view const backend = node_->context().backend();
   say(address);
+  std::string const details = node_->context().backend_details();
   say("mode: " + std::string(mode) + ", backend: " + std::string(backend) +
       ", replicas: " + std::to_string(node_->replicas()));
+  say("io: " + details);
   auto const kept = node_->persistence();
   if (kept.now != kad::persistence_status::state::none)
     say("data: " + to_string(kept) + ", " + std::to_string(kept.loaded_live) + " records, " +
         std::to_string(kept.loaded_sleeping) + " asleep, " + std::to_string(kept.loaded_contacts) + " contacts");
-  events_.write("listening",
-                {{"address", address}, {"peer_id", node_->id().to_string()}, {"mode", mode}, {"backend", backend}});
+  events_.write("listening", {{"address", address},
+                              {"peer_id", node_->id().to_string()},
+                              {"mode", mode},
+                              {"backend", backend},
+                              {"io_backend", details}});
   if (settings.addr_file.empty()) return {};
   return write_address(settings.addr_file, address);
 }

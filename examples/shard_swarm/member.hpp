@@ -6,7 +6,7 @@
 #include "event_log.hpp"
 #include "kadoro/coro/event.hpp"
 #include "kadoro/coro/task.hpp"
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/context.hpp"
 #include "kadoro/io/database.hpp"
 #include "kadoro/io/posix/file_storage.hpp"
 #include "kadoro/kad/node.hpp"
@@ -21,6 +21,9 @@ int complain(error const& why);
 
 /// Sets `stop` when the user or the system wants this process to end. Start it before anything that must be undone.
 coro::task<void> await_stop(io::context& context, coro::event& stop);
+
+/// The backend that `--io` names, or the best that can be had.
+result<std::unique_ptr<io::context>> open_context(member_settings const& settings);
 
 /// What every member of the swarm has: an identity, files, and an open node that has said where it listens.
 class member {

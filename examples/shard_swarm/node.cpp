@@ -243,7 +243,9 @@ class shard_node final : private directory::directory_observer {
 }  // namespace
 
 int run_node(node_settings const& settings) {
-  io::asio::context context;
+  auto const opened = open_context(settings);
+  if (!opened) return complain(opened.error());
+  io::context& context = **opened;
   auto self = member::open(context, settings);
   if (!self) return complain(self.error());
   shard_node node(context, **self, settings);

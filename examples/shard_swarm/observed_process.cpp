@@ -43,6 +43,7 @@ void observed_process::take(nlohmann::json const& event) {
   if (kind == "listening") {
     peer_id_ = event["peer_id"];
     backend_ = event["backend"];
+    io_backend_ = event["io_backend"];
   }
   last_event_ = kind;
   if (event.contains("holder")) {

@@ -29,6 +29,7 @@ class observed_process {
   /// As its last `listening` said.
   std::string const& peer_id() const noexcept { return peer_id_; }
   std::string const& backend() const noexcept { return backend_; }
+  std::string const& io_backend() const noexcept { return io_backend_; }
   double started_ms() const noexcept { return started_ms_; }
 
   /// When the last event of that kind since the last start came, in monotonic milliseconds; `after` and later.
@@ -53,6 +54,7 @@ class observed_process {
   std::vector<nlohmann::json> events_;  ///< since the last start
   std::string peer_id_;
   std::string backend_;
+  std::string io_backend_;
   std::string last_event_;
   double started_ms_ = 0;
   bool complete_ = false;

@@ -64,7 +64,9 @@ coro::task<int> serve(io::context& context, member& self, member_settings const&
 }  // namespace
 
 int run_rendezvous(member_settings const& settings) {
-  io::asio::context context;
+  auto const opened = open_context(settings);
+  if (!opened) return complain(opened.error());
+  io::context& context = **opened;
   auto self = member::open(context, settings);
   if (!self) return complain(self.error());
   return context.run(serve(context, **self, settings));

@@ -341,7 +341,7 @@ class scenario {
   void print_summary() {
     erase_table();
     std::printf("\nSummary: %zu processes, %zu shards, backend %s\n", shard_count + 1, shard_count,
-                nodes_[0].backend().c_str());
+                nodes_[0].io_backend().c_str());
     for (step const& s : steps_) std::printf("  %s\n", line_of(s).c_str());
     for (auto const& [name, b] : {std::pair{"PUT", &put_}, std::pair{"GET", &get_}})
       if (!b->is_null() && !(*b)["p50"].is_null())
@@ -371,7 +371,8 @@ class scenario {
                                 {"steps", steps},
                                 {"put_ms", figures(put_)},
                                 {"get_ms", figures(get_)},
-                                {"backend", nodes_[0].backend()}};
+                                {"backend", nodes_[0].backend()},
+                                {"io_backend", nodes_[0].io_backend()}};
     std::printf("%s\n", whole.dump().c_str());
     std::fflush(stdout);
   }
@@ -394,6 +395,7 @@ class scenario {
 }  // namespace
 
 int run_scenario(scenario_settings const& settings) {
+  if (!settings.io.empty()) ::setenv("KADORO_IO", settings.io.c_str(), 1);  // for the processes that it starts
   struct sigaction on_signal{};
   on_signal.sa_handler = [](int) { interrupted = 1; };
   ::sigaction(SIGINT, &on_signal, nullptr);

@@ -28,6 +28,7 @@ struct member_settings {
   std::string addr_file;
   std::string events;
   double status_interval_s = 30;
+  std::string io;  ///< `auto`, `asio` or `uring`; empty: what KADORO_IO says
   std::vector<std::string> bootstrap;
 };
 
@@ -49,6 +50,7 @@ struct node_settings : member_settings {
 struct scenario_settings {
   bool json = false;
   bool keep = false;
+  std::string io;  ///< of all its processes
 };
 
 /// Exit codes.

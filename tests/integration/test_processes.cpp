@@ -139,7 +139,8 @@ TEST_CASE("processes: the scenario holds, and says so as one JSON object") {
   CHECK(outcome["ok"] == true);
   CHECK(outcome["nodes"] == 9);
   CHECK(outcome["shards"] == 8);
-  CHECK(outcome["backend"] == "asio");
+  std::string const details = outcome["io_backend"];
+  CHECK(details.rfind(std::string(outcome["backend"]) + ": ", 0) == 0);
   std::vector<std::string> const wanted = {"all_found", "leave",           "rejoin",
                                            "crash",     "rendezvous_down", "rendezvous_back"};
   REQUIRE(outcome["steps"].size() == wanted.size());
@@ -152,4 +153,38 @@ TEST_CASE("processes: the scenario holds, and says so as one JSON object") {
     CHECK(outcome[op]["p50"].is_number());
     CHECK(outcome[op]["p99"].is_number());
   }
+}
+
+TEST_CASE("processes: two members on different backends find each other, and say which they run on") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--io", "asio"});
+  std::string const address = rendezvous.first_line();
+  CHECK(rendezvous.prints("io: asio: asked for\n"));
+  program with_uring(folder, node(address, "0", {"--io", "uring"}));
+  if (!with_uring.prints("io: io_uring: ")) {
+    // This machine denies it: then that was an error with a cause, and `auto` is Asio, which says the same cause.
+    CHECK(with_uring.exit_code() == 1);
+    CHECK(names(with_uring.err(), "io_uring: "));
+    CHECK(names(with_uring.err(), "asked for"));
+    program automatic(folder, node(address, "0", {"--io", "auto"}));
+    CHECK(automatic.prints("io: asio: io_uring: "));
+    MESSAGE("no io_uring here: " << with_uring.err());
+    return;
+  }
+  program by_environment(folder, node(address, "1"), {"KADORO_IO=asio"});
+  CHECK(by_environment.prints("io: asio: asked for by KADORO_IO=asio"));
+  CHECK(with_uring.prints("Backend: io_uring: "));
+  CHECK(with_uring.prints("[SWARM] complete"));
+  CHECK(by_environment.prints("[SWARM] complete"));
+  with_uring.signal(SIGTERM);
+  CHECK(with_uring.exit_code() == 0);
+  program automatic(folder, node(address, "0", {"--io", "auto"}), {"KADORO_IO=asio"});
+  CHECK(automatic.prints("io: io_uring: "));
+}
+
+TEST_CASE("processes: a KADORO_IO that means nothing is refused by name") {
+  scratch_folder const folder;
+  program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0"}, {"KADORO_IO=fast"});
+  CHECK(rendezvous.exit_code() == 1);
+  CHECK(names(rendezvous.err(), "KADORO_IO=fast"));
 }

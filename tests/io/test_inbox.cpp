@@ -5,11 +5,10 @@
 #include <thread>
 #include <vector>
 
+#include "backends.hpp"
 #include "kadoro/coro/event.hpp"
-#include "kadoro/io/asio/context.hpp"
-#include "kadoro/io/sim/context.hpp"
 
-using namespace kadoro;
+using namespace io_test;
 using io::endpoint;
 
 namespace {
@@ -37,86 +36,92 @@ class noted final : public io::inbox::work {
 
 }  // namespace
 
-TEST_CASE("inbox, asio: what threads post runs on the context's thread, each thread's in its order") {
-  static constexpr int threads = 4;
-  static constexpr int each = 500;
-  io::asio::context context;
-  auto const inbox = context.inbox();
-  std::vector<int> last(threads, -1);
-  int in_order = 0;
-  int here = 0;
-  coro::event done;
-  auto const home = std::this_thread::get_id();
-  std::vector<std::thread> posting;
-  for (int t = 0; t < threads; ++t)
-    posting.emplace_back([&, t] {
-      for (int i = 0; i < each; ++i) {
-        auto const taken = inbox->post([&, t, i] {
-          in_order += last[static_cast<std::size_t>(t)] + 1 == i ? 1 : 0;
-          last[static_cast<std::size_t>(t)] = i;
-          here += std::this_thread::get_id() == home ? 1 : 0;
-          if (here == threads * each) done.set();
-        });
-        if (!taken) std::abort();
-      }
-    });
-  context.run(until_set(done));
-  for (std::thread& t : posting) t.join();
-  CHECK(in_order == threads * each);
-  CHECK(here == threads * each);
+TEST_CASE("inbox, backends: what threads post runs on the context's thread, each thread's in its order") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    static constexpr int threads = 4;
+    static constexpr int each = 500;
+    auto const inbox = context.inbox();
+    std::vector<int> last(threads, -1);
+    int in_order = 0;
+    int here = 0;
+    coro::event done;
+    auto const home = std::this_thread::get_id();
+    std::vector<std::thread> posting;
+    for (int t = 0; t < threads; ++t)
+      posting.emplace_back([&, t] {
+        for (int i = 0; i < each; ++i) {
+          auto const taken = inbox->post([&, t, i] {
+            in_order += last[static_cast<std::size_t>(t)] + 1 == i ? 1 : 0;
+            last[static_cast<std::size_t>(t)] = i;
+            here += std::this_thread::get_id() == home ? 1 : 0;
+            if (here == threads * each) done.set();
+          });
+          if (!taken) std::abort();
+        }
+      });
+    context.run(until_set(done));
+    for (std::thread& t : posting) t.join();
+    CHECK(in_order == threads * each);
+    CHECK(here == threads * each);
+  });
 }
 
-TEST_CASE("inbox, asio: it wakes a context that has nothing to do, and may be posted to from inside") {
-  io::asio::context context;
-  auto const inbox = context.inbox();
-  coro::event done;
-  std::thread other;
-  auto const first = inbox->post([&] {
-    other = std::thread([&] {
-      auto const taken = inbox->post([&] {
-        auto const again = inbox->post([&] { done.set(); });
-        CHECK(again.has_value());
+TEST_CASE("inbox, backends: it wakes a context that has nothing to do, and may be posted to from inside") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    auto const inbox = context.inbox();
+    coro::event done;
+    std::thread other;
+    auto const first = inbox->post([&] {
+      other = std::thread([&] {
+        auto const taken = inbox->post([&] {
+          auto const again = inbox->post([&] { done.set(); });
+          CHECK(again.has_value());
+        });
+        if (!taken) std::abort();
       });
-      if (!taken) std::abort();
     });
+    CHECK(first.has_value());
+    CHECK(inbox->waiting());
+    context.run(until_set(done));
+    other.join();
+    CHECK_FALSE(inbox->waiting());
   });
-  CHECK(first.has_value());
-  CHECK(inbox->waiting());
-  context.run(until_set(done));
-  other.join();
-  CHECK_FALSE(inbox->waiting());
 }
 
 TEST_CASE("inbox: it outlives its context, drops what waits, and takes nothing any more") {
-  int runs = 0;
-  int drops = 0;
-  std::shared_ptr<io::inbox> inbox;
-  {
-    io::asio::context context;
-    inbox = context.inbox();
-    std::unique_ptr<io::inbox::work> what = std::make_unique<noted>(runs, drops);
-    CHECK(inbox->post(what).has_value());
-    CHECK(what == nullptr);
+  for (backend const& each : real_backends()) {
+    int runs = 0;
+    int drops = 0;
+    std::shared_ptr<io::inbox> inbox;
+    {
+      auto const made = each.open();
+      if (!made) continue;
+      inbox = made->context->inbox();
+      std::unique_ptr<io::inbox::work> what = std::make_unique<noted>(runs, drops);
+      CHECK(inbox->post(what).has_value());
+      CHECK(what == nullptr);
+    }
+    CHECK(runs == 0);
+    CHECK(drops == 1);
+    std::unique_ptr<io::inbox::work> late = std::make_unique<noted>(runs, drops);
+    auto const taken = inbox->post(late);
+    REQUIRE_FALSE(taken.has_value());
+    CHECK(taken.error() == errc::closed);
+    CHECK(late != nullptr);  // still the caller's
+    CHECK(drops == 1);
   }
-  CHECK(runs == 0);
-  CHECK(drops == 1);
-  std::unique_ptr<io::inbox::work> late = std::make_unique<noted>(runs, drops);
-  auto const taken = inbox->post(late);
-  REQUIRE_FALSE(taken.has_value());
-  CHECK(taken.error() == errc::closed);
-  CHECK(late != nullptr);  // still the caller's
-  CHECK(drops == 1);
 }
 
 TEST_CASE("inbox: it is bounded") {
-  io::asio::context context;
-  auto const inbox = context.inbox();
-  std::size_t taken = 0;
-  while (inbox->post([] {})) ++taken;
-  CHECK(taken == io::inbox::max_waiting);
-  auto const over = inbox->post([] {});
-  REQUIRE_FALSE(over.has_value());
-  CHECK(over.error() == errc::queue_full);
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    auto const inbox = context.inbox();
+    std::size_t taken = 0;
+    while (inbox->post([] {})) ++taken;
+    CHECK(taken == io::inbox::max_waiting);
+    auto const over = inbox->post([] {});
+    REQUIRE_FALSE(over.has_value());
+    CHECK(over.error() == errc::queue_full);
+  });
 }
 
 TEST_CASE("inbox, sim: on its own thread it is a post like any other, never inline, in order") {

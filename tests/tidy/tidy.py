@@ -18,7 +18,7 @@ import cpp_lexer  # noqa: E402
 FLOORS = {
     "base": 0, "coro": 1, "io": 2, "crypto": 3, "multiformats": 3, "wire": 4, "transport": 5, "kad": 6, "directory": 7,
 }  # fmt: skip
-BACKENDS = ("io/asio", "io/lmdb", "io/posix", "io/uring")
+BACKENDS = ("io/asio", "io/lmdb", "io/posix", "io/system", "io/uring")
 PLATFORM_HEADER = re.compile(
     r"^(?:sys/|netinet/|arpa/|net/|netpacket/|linux/|bits/|asio(?:\.hpp|/)|liburing|lmdb\.h$|"
     r"(?:unistd|fcntl|poll|netdb|signal|pthread|dirent|ifaddrs|sched|termios|syslog|dlfcn|spawn)\.h$|csignal$)"

@@ -16,6 +16,7 @@ struct local_status {
   peer_id peer;
   kad::peer_mode mode = kad::peer_mode::server;
   std::string_view backend;
+  std::string backend_details;  ///< what it takes of its system, and why it was chosen
   std::vector<multiaddr> addresses;
   kad::reachability reachability;  ///< whether others can call it
   std::size_t table_size = 0;      ///< contacts in the routing table

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kadoro/base/random.hpp"
@@ -20,7 +21,8 @@ namespace kadoro::inline KADORO_ABI::io {
 /// virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks its backend
 /// at run time. One context belongs to one thread; nothing in it may be touched from another, but its `inbox`.
 ///
-/// Implementations: `io::asio::context` (real), `io::sim::context` (simulated). TCP and name resolution join here.
+/// Implementations: `io::asio::context` and `io::uring::context` (real, `io::open` chooses), `io::sim::context`
+/// (simulated). TCP and name resolution join here.
 class context : public coro::scheduler {
  public:
   virtual ~context() = default;
@@ -48,6 +50,10 @@ class context : public coro::scheduler {
   /// `asio`, `io_uring` or `sim`, for status and reports.
   virtual std::string_view backend() const noexcept = 0;
 
+  /// The backend in more words: what it takes of its system, and why it was chosen.
+  std::string backend_details() const { return details_.empty() ? std::string(backend()) : details_; }
+  void set_backend_details(std::string text) { details_ = std::move(text); }
+
   /// Starts `work` on this context and owns it until it ends; an exception out of it is a programming error and ends
   /// the program. Whatever has not ended when the context is destroyed is destroyed with it.
   virtual void spawn(coro::task<void> work) = 0;
@@ -64,6 +70,9 @@ class context : public coro::scheduler {
  protected:
   /// Runs loop turns until `done` becomes true.
   virtual void run_until(bool const& done) = 0;
+
+ private:
+  std::string details_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io

@@ -80,6 +80,7 @@ KADORO_DECL local_status local_status::of(kad::node& node, time_point started) {
   s.peer = node.id();
   s.mode = node.mode();
   s.backend = node.context().backend();
+  s.backend_details = node.context().backend_details();
   s.addresses = node.addresses();
   s.reachability = node.reachability();
   s.table_size = node.table().size();
@@ -98,7 +99,8 @@ KADORO_DECL std::string status_text(swarm_view const& swarm, local_status const&
   t += "  Peer ID: " + local.peer.to_string() + "\n";
   for (multiaddr const& a : local.addresses) t += "  Address: " + a.to_string() + "\n";
   t += "  Reachability: " + kad::to_string(local.reachability) + "\n";
-  t += "  Mode: " + std::string(to_string(local.mode)) + "   Backend: " + std::string(local.backend) + "\n";
+  t += "  Mode: " + std::string(to_string(local.mode)) +
+       "   Backend: " + (local.backend_details.empty() ? std::string(local.backend) : local.backend_details) + "\n";
   t += "  Routing Table: " + std::to_string(local.table_size) + " contacts, " + std::to_string(local.servers) +
        " answer   Stored Records: " + std::to_string(local.stored_records) + "\n";
   if (local.shard_id) {
@@ -185,6 +187,7 @@ KADORO_DECL std::string status_json(swarm_view const& swarm, local_status const&
                 {"active_requests", local.active_requests},
                 {"mode", to_string(local.mode)},
                 {"backend", local.backend},
+                {"io_backend", local.backend_details},
                 {"addresses", std::move(addresses)},
                 {"reachability", std::move(reachability)},
                 {"routing_table_size", local.table_size},

@@ -14,6 +14,7 @@
 #include "kadoro/io/posix/receive_block.hpp"
 #include "kadoro/io/ready_queue.hpp"
 #include "kadoro/io/reset_on_exit.hpp"
+#include "kadoro/io/spin_budget.hpp"
 #include "kadoro/io/timer_wheel.hpp"
 
 // Asio last: it configures itself by macros that any standard header defines, and must find them in every source file.
@@ -32,8 +33,8 @@ namespace kadoro::inline KADORO_ABI::io::asio {
 /// out of `io_context::run`. Not to be destroyed from inside a turn.
 class context final : public io::context {
  public:
-  /// On an io_context of its own, driven by `run`.
-  KADORO_DECL context();
+  /// On an io_context of its own, driven by `run`, which looks for work up to `spin_max` before it sleeps.
+  KADORO_DECL explicit context(duration spin_max = {});
 
   /// On `loop`, which must outlive the context. The caller runs it, on one thread; `run` works too, while nobody else
   /// runs it. Timers that are armed and ports that have a receiver count as work of `loop`.
@@ -77,6 +78,7 @@ class context final : public io::context {
   KADORO_DECL void flush_later(std::shared_ptr<detail::udp_state> port);
   KADORO_DECL void flush();
   KADORO_DECL void set_timer();
+  KADORO_DECL bool spin();
 
   std::optional<::asio::io_context> own_;
   ::asio::io_context& loop_;
@@ -93,6 +95,7 @@ class context final : public io::context {
   posix::receive_block received_;
   coro::spawned_list roots_;
 
+  spin_budget spin_;
   std::atomic<std::thread::id> thread_;
   time_point now_{};
   time_point timer_due_{};

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "kadoro/coro/scheduler.hpp"
-#include "kadoro/io/posix/send_queue.hpp"
+#include "kadoro/io/posix/udp_channel.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 // Asio last: see context.hpp.
@@ -24,8 +24,8 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
 
   KADORO_DECL void set_receiver(udp_port::receiver* to) noexcept;
   KADORO_DECL void send(endpoint const& to, bytes_view data) noexcept;
-  endpoint local() const noexcept { return local_; }
-  udp_counters const& counters() const noexcept { return counters_; }
+  endpoint local() const noexcept { return channel_.local(); }
+  udp_counters const& counters() const noexcept { return channel_.counters(); }
 
   /// Hands the queue to the system.
   KADORO_DECL void flush();
@@ -36,16 +36,10 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
  private:
   KADORO_DECL void wait_readable();
   KADORO_DECL void wait_writable();
-  KADORO_DECL void receive();
-  KADORO_DECL bool flush_some() noexcept;
-  KADORO_DECL void drain_errors();
 
   context* owner_;  // null once closed
   ::asio::posix::stream_descriptor descriptor_;
-  endpoint local_;
-  udp_port::receiver* receiver_ = nullptr;
-  udp_counters counters_;
-  posix::send_queue queue_;
+  posix::udp_channel channel_;
   bool flush_due_ = false;  // the owner will call `flush` at the end of its turn
   bool reading_ = false;    // asio holds a handler for it
   bool writing_ = false;    // asio holds a handler for it

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "kadoro/io/posix/kernel_drops.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/udp_port.hpp"
 
@@ -23,6 +24,7 @@ class receive_block {
       headers_[i].msg_hdr.msg_name = &rooms_[i].from.storage;
       headers_[i].msg_hdr.msg_iov = &parts_[i];
       headers_[i].msg_hdr.msg_iovlen = 1;
+      headers_[i].msg_hdr.msg_control = rooms_[i].control;
     }
   }
   receive_block(receive_block const&) = delete;
@@ -30,8 +32,11 @@ class receive_block {
 
   /// Takes what the socket has, at most `capacity` datagrams. Returns how many the system gave, or minus its error
   /// number. `batch` views the ones that are whole, until the next call.
-  int receive(int descriptor, udp_counters& counters, std::span<datagram>& batch) noexcept {
-    for (std::size_t i = 0; i < used_; ++i) headers_[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6);
+  int receive(int descriptor, udp_counters& counters, kernel_drops& drops, std::span<datagram>& batch) noexcept {
+    for (std::size_t i = 0; i < used_; ++i) {
+      headers_[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6);
+      headers_[i].msg_hdr.msg_controllen = kernel_drops::control_bytes;
+    }
     batch = {};
     int const taken = ::recvmmsg(descriptor, headers_, capacity, MSG_DONTWAIT, nullptr);
     if (taken < 0) return -errno;
@@ -46,6 +51,7 @@ class receive_block {
       counters.received_bytes += headers_[i].msg_len;
       datagrams_[whole++] = {rooms_[i].from.to_endpoint(), {rooms_[i].data, headers_[i].msg_len}};
     }
+    if (used_ > 0) drops.note(headers_[used_ - 1].msg_hdr, counters);
     batch = {datagrams_, whole};
     return taken;
   }
@@ -53,6 +59,7 @@ class receive_block {
  private:
   struct room {
     socket_address from;
+    alignas(cmsghdr) char control[kernel_drops::control_bytes];
     std::uint8_t data[max_datagram_bytes];
   };
 
@@ -60,7 +67,7 @@ class receive_block {
   mmsghdr headers_[capacity] = {};
   iovec parts_[capacity] = {};
   datagram datagrams_[capacity];
-  std::size_t used_ = capacity;  // headers whose address lengths the last call has changed
+  std::size_t used_ = capacity;  // headers whose lengths the last call has changed
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io::posix

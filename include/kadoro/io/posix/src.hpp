@@ -11,4 +11,6 @@
 #include "kadoro/io/posix/impl/boot_clock.ipp"
 #include "kadoro/io/posix/impl/file_storage.ipp"
 #include "kadoro/io/posix/impl/interface_addresses.ipp"
+#include "kadoro/io/posix/impl/signal_watch.ipp"
+#include "kadoro/io/posix/impl/udp_channel.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"

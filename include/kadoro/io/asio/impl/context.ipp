@@ -23,15 +23,20 @@ inline constexpr int passes_per_turn = 64;
 
 }  // namespace limits
 
-KADORO_DECL context::context()
+KADORO_DECL context::context(duration spin_max)
     : own_(std::in_place, 1),
       loop_(*own_),
       timer_(loop_),
       self_(std::make_shared<context*>(this)),
-      inbox_(make_inbox()) {}
+      inbox_(make_inbox()),
+      spin_(spin_max) {}
 
 KADORO_DECL context::context(::asio::io_context& loop)
-    : loop_(loop), timer_(loop_), self_(std::make_shared<context*>(this)), inbox_(make_inbox()) {}
+    : loop_(loop),
+      timer_(loop_),
+      self_(std::make_shared<context*>(this)),
+      inbox_(make_inbox()),
+      spin_(duration::zero()) {}
 
 KADORO_DECL context::~context() {
   inbox_->close();
@@ -82,9 +87,26 @@ KADORO_DECL void context::run_until(bool const& done) {
   reset_on_exit const ends(done_);
   while (!done) {
     loop_.restart();
-    loop_.run();
+    if (spin_.wanted()) {
+      if (spin() || loop_.run_one() > 0) continue;
+    } else {
+      loop_.run();
+    }
     if (!done) throw std::logic_error("kadoro: stopped, or nothing left to happen: deadlock");
   }
+}
+
+/// Runs what is there, and looks for something as long as the budget lasts. False if there was nothing.
+KADORO_DECL bool context::spin() {
+  duration const budget = spin_.next();
+  auto const end = std::chrono::steady_clock::now() + budget;
+  do {
+    if (loop_.poll() == 0) continue;
+    spin_.found();
+    return true;
+  } while (!loop_.stopped() && std::chrono::steady_clock::now() < end);
+  if (budget > duration::zero()) spin_.missed();
+  return false;
 }
 
 namespace detail {

@@ -37,6 +37,7 @@ KADORO_DECL result<int> open_udp_descriptor(endpoint const& local) {
   } else {
     detail::set_option(descriptor, IPPROTO_IP, IP_RECVERR, 1);
   }
+  detail::set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
   detail::set_option(descriptor, SOL_SOCKET, SO_RCVBUF, udp_buffer_bytes);
   detail::set_option(descriptor, SOL_SOCKET, SO_SNDBUF, udp_buffer_bytes);
   auto const address = socket_address::from(local);

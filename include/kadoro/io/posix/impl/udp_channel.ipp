@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cerrno>
+
+#include "kadoro/io/posix/udp_channel.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::posix {
+
+namespace limits {
+
+// A flood on one port must not keep the others, nor the timers, from their turn.
+inline constexpr int batches_per_turn = 4;
+inline constexpr int errors_per_turn = 64;
+// A pending ICMP error is reported by the next call, whatever that sends: only the same error again and again is real.
+inline constexpr int attempts_if_refused = 64;
+inline constexpr int attempts = 3;
+
+}  // namespace limits
+
+KADORO_DECL bool udp_channel::push(endpoint const& to, bytes_view data) noexcept {
+  if (data.size() > max_datagram_bytes) {
+    ++counters_.truncated;
+    return false;
+  }
+  if (queue_.push(to, data)) return true;
+  ++counters_.dropped_queue_full;
+  return false;
+}
+
+KADORO_DECL void udp_channel::receive(receive_block& room) {
+  bool anything = false;
+  for (int i = 0; i < limits::batches_per_turn && receiver_ != nullptr; ++i) {
+    std::span<datagram> batch;
+    int const taken = room.receive(descriptor_, counters_, drops_, batch);
+    if (taken == -EAGAIN || taken == -EWOULDBLOCK) break;
+    if (taken < 0) {
+      drain_errors();  // the error was that of an earlier `send`; datagrams may wait behind it
+      anything = true;
+      continue;
+    }
+    anything = true;
+    if (!batch.empty()) receiver_->on_datagrams(batch);
+    if (static_cast<std::size_t>(taken) < receive_block::capacity) return;
+  }
+  // Woken for nothing: a call to send has seen the error, and its message still waits.
+  if (!anything) drain_errors();
+}
+
+/// False if the system may have reported an ICMP error on the way.
+KADORO_DECL bool udp_channel::flush_some() noexcept {
+  bool clean = true;
+  int failures = 0;
+  while (!queue_.empty()) {
+    std::span<mmsghdr> const front = queue_.front();
+    int const sent = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
+    if (sent > 0) {
+      failures = 0;
+      // It stopped at an error, which this call has taken away and does not tell.
+      if (static_cast<std::size_t>(sent) < front.size()) clean = false;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) counters_.sent_bytes += queue_.front_bytes(i);
+      counters_.sent += static_cast<std::uint64_t>(sent);
+      queue_.pop(static_cast<std::size_t>(sent));
+      continue;
+    }
+    int const cause = errno;
+    if (cause == EAGAIN || cause == EWOULDBLOCK) break;
+    if (cause == EINTR) continue;
+    clean = false;
+    if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;
+    ++counters_.dropped_by_system;
+    queue_.pop(1);
+    failures = 0;
+  }
+  return clean;
+}
+
+KADORO_DECL void udp_channel::flush() {
+  if (!flush_some()) drain_errors();
+}
+
+KADORO_DECL void udp_channel::drain_errors() {
+  endpoint refused;
+  for (int i = 0; i < limits::errors_per_turn && is_open(); ++i) {
+    if (!take_socket_error(descriptor_, refused)) return;
+    if (refused.port() != 0 && receiver_ != nullptr) receiver_->on_unreachable(refused);
+  }
+}
+
+KADORO_DECL void udp_channel::close() noexcept {
+  receiver_ = nullptr;
+  if (!is_open()) return;
+  flush_some();
+  descriptor_ = -1;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::io::posix

@@ -1,0 +1,60 @@
+#pragma once
+
+#include "kadoro/io/posix/kernel_drops.hpp"
+#include "kadoro/io/posix/receive_block.hpp"
+#include "kadoro/io/posix/send_queue.hpp"
+#include "kadoro/io/posix/udp_descriptor.hpp"
+#include "kadoro/io/udp_port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::posix {
+
+/// What a UDP port of every real backend does, whoever tells it that its socket is ready: it calls the system, and
+/// keeps the queue, the counters and the receiver. The socket belongs to the backend.
+class udp_channel {
+ public:
+  explicit udp_channel(int descriptor) noexcept : descriptor_(descriptor), local_(bound_address(descriptor)) {}
+  udp_channel(udp_channel const&) = delete;
+  udp_channel& operator=(udp_channel const&) = delete;
+
+  bool is_open() const noexcept { return descriptor_ >= 0; }
+  endpoint local() const noexcept { return local_; }
+  udp_port::receiver* receiver() const noexcept { return receiver_; }
+  void set_receiver(udp_port::receiver* to) noexcept { receiver_ = to; }
+  udp_counters const& counters() const noexcept { return counters_; }
+
+  /// Queues a copy. False if it was dropped, and counted.
+  KADORO_DECL bool push(endpoint const& to, bytes_view data) noexcept;
+
+  /// Sends what is queued, as far as the system takes it at once. ICMP errors on the way go to the receiver.
+  KADORO_DECL void flush();
+  bool unsent() const noexcept { return !queue_.empty(); }
+
+  /// Hands what the socket has to the receiver, through `room`. For backends that are told when it is readable.
+  KADORO_DECL void receive(receive_block& room);
+
+  /// Tells the receiver what ICMP said.
+  KADORO_DECL void drain_errors();
+
+  /// Sends what is queued, as far as the system takes it at once. No callback afterwards.
+  KADORO_DECL void close() noexcept;
+
+  // For backends that receive by other means.
+  udp_counters& counters() noexcept { return counters_; }
+  kernel_drops& drops() noexcept { return drops_; }
+
+ private:
+  KADORO_DECL bool flush_some() noexcept;
+
+  int descriptor_;  // -1 once closed
+  endpoint local_;
+  udp_port::receiver* receiver_ = nullptr;
+  udp_counters counters_;
+  kernel_drops drops_;
+  send_queue queue_;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io::posix
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/posix/impl/udp_channel.ipp"
+#endif

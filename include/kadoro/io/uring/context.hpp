@@ -1,0 +1,101 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "kadoro/coro/spawned.hpp"
+#include "kadoro/io/context.hpp"
+#include "kadoro/io/posix/boot_clock.hpp"
+#include "kadoro/io/posix/interface_addresses.hpp"
+#include "kadoro/io/posix/receive_block.hpp"
+#include "kadoro/io/ready_queue.hpp"
+#include "kadoro/io/reset_on_exit.hpp"
+#include "kadoro/io/spin_budget.hpp"
+#include "kadoro/io/timer_wheel.hpp"
+#include "kadoro/io/uring/udp_state.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::uring {
+
+/// The context of the real world, on a ring of its own. Datagrams come by a receive of many shots into a ring of
+/// buffers, where the kernel has that, and leave by sendmmsg(2); a descriptor wakes it for other threads; timers stay
+/// in user space, and the next due is how long a turn may wait.
+///
+/// A turn: what was started goes to the kernel, which is waited for in the same system call; completions are noted;
+/// datagrams go to their receivers; what became ready runs; then timers that are due, and what they made ready (after a
+/// stall, an answer that came in beats its deadline); then what was sent is handed to the system.
+///
+/// One thread only: the first to run it; it must be destroyed there, too. Another is refused with `std::logic_error`.
+class context final : public io::context {
+ public:
+  /// Errors: `io_failure`, with the cause in words, where io_uring cannot be had.
+  KADORO_DECL static result<std::unique_ptr<context>> open(options const& wanted = {});
+  KADORO_DECL ~context() override;
+
+  KADORO_DECL time_point now() const noexcept override;
+  void post(coro::ready_node& node) noexcept override { ready_.push(node); }
+  void arm(coro::timer_node& node, time_point due) noexcept override { wheel_.arm(*this, node, due); }
+  void disarm(coro::timer_node& node) noexcept override { wheel_.disarm(node); }
+
+  random_source& random() noexcept override { return random_; }
+  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  boot_instant boot_now() const override { return posix::boot_now(); }
+  std::vector<endpoint> local_addresses() const override { return posix::interface_addresses(); }
+  KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
+  std::string_view backend() const noexcept override { return "io_uring"; }
+  KADORO_DECL void spawn(coro::task<void> work) override;
+  std::shared_ptr<io::inbox> inbox() override { return inbox_; }
+
+  features const& has() const noexcept { return ring_->has(); }
+  ring_counters const& counters() const noexcept { return ring_->counters(); }
+
+ protected:
+  KADORO_DECL void run_until(bool const& done) override;
+
+ private:
+  friend class detail::udp_state;
+
+  KADORO_DECL context(std::unique_ptr<ring> on, int wake_descriptor, options const& wanted);
+  KADORO_DECL coro::task<result<int>> wait_for_signal(std::vector<int> signals);
+  KADORO_DECL void claim_thread();
+  KADORO_DECL bool idle() noexcept;
+  KADORO_DECL void await();
+  KADORO_DECL bool spin(std::optional<duration> limit);
+  KADORO_DECL void turn();
+  KADORO_DECL void run_ready();
+  void deliver_later(std::shared_ptr<detail::udp_state> port) { arrived_.push_back(std::move(port)); }
+  void flush_later(std::shared_ptr<detail::udp_state> port) { unsent_.push_back(std::move(port)); }
+  KADORO_DECL static void on_wake(void* self) noexcept;
+
+  std::unique_ptr<ring> ring_;
+  int wake_descriptor_;
+  operation_ptr<operation> wake_;
+  std::shared_ptr<io::inbox> inbox_;
+  system_random random_;
+
+  ready_queue ready_;
+  timer_wheel wheel_;
+  coro::list_node ports_;                                       // open ones, as `udp_state`
+  std::vector<std::shared_ptr<detail::udp_state>> arrived_;     // ports with something to deliver
+  std::vector<std::shared_ptr<detail::udp_state>> delivering_;  // the same, meanwhile
+  std::vector<std::shared_ptr<detail::udp_state>> unsent_;      // ports with something to flush
+  std::vector<std::shared_ptr<detail::udp_state>> flushing_;    // the same, meanwhile
+  posix::receive_block received_;
+  coro::spawned_list roots_;
+
+  spin_budget spin_;
+  std::atomic<std::thread::id> thread_;
+  time_point now_{};
+  bool in_turn_ = false;
+  bool running_ = false;
+  bool woken_ = false;  // another thread has posted
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io::uring
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/uring/impl/context.ipp"
+#include "kadoro/io/uring/impl/udp_state.ipp"
+#endif

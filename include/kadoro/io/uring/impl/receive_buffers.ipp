@@ -1,0 +1,58 @@
+#pragma once
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "kadoro/io/uring/receive_buffers.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::uring {
+
+KADORO_DECL result<std::unique_ptr<receive_buffers>> receive_buffers::open(io_uring& ring, unsigned count) {
+  auto const failed = [](int cause) { return fail(error(std::error_code(cause, std::generic_category()))); };
+  count = std::bit_ceil(std::clamp(count, 1u, max_count));
+  std::size_t const bytes = count * (sizeof(io_uring_buf) + std::size_t{stride_bytes});
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return failed(errno);
+  std::unique_ptr<receive_buffers> made(new receive_buffers(ring, memory, bytes, count));
+  io_uring_buf_reg about{};
+  about.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
+  about.ring_entries = count;
+  about.bgid = group;
+  int const refused = ::io_uring_register_buf_ring(&ring, &about, 0);
+  if (refused != 0) {
+    ::munmap(memory, bytes);
+    made->leak();
+    return failed(-refused);
+  }
+  ::io_uring_buf_ring_init(made->ring_);
+  for (unsigned id = 0; id < count; ++id) made->give_back(static_cast<std::uint16_t>(id));
+  made->publish();
+  return made;
+}
+
+KADORO_DECL receive_buffers::~receive_buffers() {
+  if (memory_ == nullptr) return;
+  ::io_uring_unregister_buf_ring(&owner_, group);
+  ::munmap(memory_, bytes_);
+}
+
+KADORO_DECL bool receive_buffers::read(std::uint16_t id, std::size_t size_bytes, content& out) noexcept {
+  if (id >= count_ || size_bytes < head_bytes || size_bytes > room_bytes) return false;
+  std::uint8_t* const at = room(id);
+  io_uring_recvmsg_out about{};
+  std::memcpy(&about, at, sizeof about);
+  out.from = {};
+  std::memcpy(&out.from, at + sizeof about, std::min<std::size_t>(about.namelen, sizeof out.from));
+  out.control = {};
+  out.control.msg_control = at + sizeof about + name_bytes;
+  out.control.msg_controllen = std::min<std::size_t>(about.controllen, posix::kernel_drops::control_bytes);
+  out.data = {at + head_bytes, size_bytes - head_bytes};
+  out.truncated = (about.flags & MSG_TRUNC) != 0;
+  return true;
+}
+
+}  // namespace kadoro::inline KADORO_ABI::io::uring

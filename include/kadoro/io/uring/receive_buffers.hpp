@@ -1,0 +1,87 @@
+#pragma once
+
+#include <liburing.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <memory>
+
+#include "kadoro/base/result.hpp"
+#include "kadoro/io/posix/kernel_drops.hpp"
+#include "kadoro/io/udp_port.hpp"
+
+namespace kadoro::inline KADORO_ABI::io::uring {
+
+/// Buffers that a ring's kernel side fills with datagrams as they come (a provided buffer ring), for all ports of a
+/// context. Each holds a header, the sender's address, control data, and the datagram. Unregistered and unmapped when
+/// it dies: the ring must live, and nothing that receives into them may be in flight.
+class receive_buffers {
+ public:
+  static constexpr std::uint16_t group = 0;
+  static constexpr unsigned max_count = 32768;
+
+  /// At most `max_count`, rounded up to a power of two. Errors: `io_failure`; the code's value is the error number.
+  KADORO_DECL static result<std::unique_ptr<receive_buffers>> open(io_uring& ring, unsigned count);
+  KADORO_DECL ~receive_buffers();
+  receive_buffers(receive_buffers const&) = delete;
+  receive_buffers& operator=(receive_buffers const&) = delete;
+
+  /// What a receive into these buffers must be given. It says how they are divided.
+  static msghdr header() noexcept {
+    msghdr out{};
+    out.msg_namelen = name_bytes;
+    out.msg_controllen = posix::kernel_drops::control_bytes;
+    return out;
+  }
+
+  /// What the kernel has put into buffer `id`, `size_bytes` in all; false if that cannot be.
+  struct content {
+    sockaddr_in6 from;
+    msghdr control;  ///< with the control data alone
+    bytes_span data;
+    bool truncated;
+  };
+  KADORO_DECL bool read(std::uint16_t id, std::size_t size_bytes, content& out) noexcept;
+
+  /// Back to the kernel, which sees it after `publish`.
+  void give_back(std::uint16_t id) noexcept {
+    ::io_uring_buf_ring_add(ring_, room(id), room_bytes, id, static_cast<int>(count_ - 1), waiting_++);
+  }
+  void publish() noexcept {
+    if (waiting_ == 0) return;
+    ::io_uring_buf_ring_advance(ring_, waiting_);
+    waiting_ = 0;
+  }
+
+  unsigned count() const noexcept { return count_; }
+  /// Gives everything up without a word, where the kernel cannot be asked to let go any more.
+  void leak() noexcept { memory_ = nullptr; }
+
+ private:
+  static constexpr unsigned name_bytes = 32;  // a sockaddr_in6, and what aligns the control data behind it
+  static_assert(sizeof(sockaddr_in6) <= name_bytes);
+  static constexpr unsigned head_bytes =
+      sizeof(io_uring_recvmsg_out) + name_bytes + static_cast<unsigned>(posix::kernel_drops::control_bytes);
+  static constexpr unsigned room_bytes = head_bytes + static_cast<unsigned>(max_datagram_bytes);
+  static constexpr unsigned stride_bytes = (room_bytes + 63) / 64 * 64;
+
+  receive_buffers(io_uring& owner, void* memory, std::size_t bytes, unsigned count) noexcept
+      : owner_(owner), memory_(memory), bytes_(bytes), ring_(static_cast<io_uring_buf_ring*>(memory)), count_(count) {}
+
+  std::uint8_t* room(std::uint16_t id) noexcept {
+    return static_cast<std::uint8_t*>(memory_) + count_ * sizeof(io_uring_buf) + std::size_t{id} * stride_bytes;
+  }
+
+  io_uring& owner_;
+  void* memory_;
+  std::size_t bytes_;
+  io_uring_buf_ring* ring_;
+  unsigned count_;
+  int waiting_ = 0;
+};
+
+}  // namespace kadoro::inline KADORO_ABI::io::uring
+
+#if !defined(KADORO_SEPARATE_COMPILATION)
+#include "kadoro/io/uring/impl/receive_buffers.ipp"
+#endif

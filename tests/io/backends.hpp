@@ -1,0 +1,109 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kadoro/io/sim/context.hpp"
+#if defined(KADORO_WITH_URING)
+#include "kadoro/io/uring/context.hpp"
+#endif
+
+#include "kadoro/io/asio/context.hpp"
+
+/// @file
+/// The same tests for every implementation of `io::context`: a test takes a context, and `on_each` runs it as a subcase
+/// a backend. A new backend is one more line in a list below.
+
+namespace io_test {
+
+using namespace kadoro;
+
+/// A context, and what it stands on.
+struct opened {
+  std::shared_ptr<void> below;  // goes after the context
+  std::unique_ptr<io::context> owned;
+  io::context* context = nullptr;
+};
+
+struct backend {
+  std::string name;
+  std::string address;  ///< IPv4, of the host that its contexts run on
+  result<opened> (*open)();
+};
+
+inline result<opened> own(result<std::unique_ptr<io::context>> made) {
+  if (!made) return fail(made.error());
+  opened out;
+  out.owned = std::move(*made);
+  out.context = out.owned.get();
+  return out;
+}
+
+inline result<opened> open_asio() { return own(std::make_unique<io::asio::context>()); }
+
+inline result<opened> open_asio_spinning() {
+  return own(std::make_unique<io::asio::context>(std::chrono::microseconds(50)));
+}
+
+#if defined(KADORO_WITH_URING)
+template <bool Multishot, bool Deferred, int SpinUs = 0>
+result<opened> open_uring() {
+  io::uring::options options;
+  options.multishot = Multishot;
+  options.defer_taskrun = Deferred;
+  options.spin_max = std::chrono::microseconds(SpinUs);
+  auto made = io::uring::context::open(options);
+  if (!made) return fail(made.error());
+  return own(std::unique_ptr<io::context>(std::move(*made)));
+}
+#endif
+
+inline result<opened> open_sim() {
+  struct simulation {
+    io::sim::world world{1};
+    io::sim::context context{world, io::endpoint::v4({10, 0, 0, 1}, 0)};
+  };
+  auto const made = std::make_shared<simulation>();
+  opened out;
+  out.below = made;
+  out.context = &made->context;
+  return out;
+}
+
+/// Those that talk to the operating system. io_uring also as kernels have it that lack this or that.
+inline std::vector<backend> real_backends() {
+  std::vector<backend> all = {{"asio", "127.0.0.1", &open_asio}, {"asio, spinning", "127.0.0.1", &open_asio_spinning}};
+#if defined(KADORO_WITH_URING)
+  all.push_back({"uring", "127.0.0.1", &open_uring<true, true>});
+  all.push_back({"uring, spinning", "127.0.0.1", &open_uring<true, true, 50>});
+  all.push_back({"uring, no deferred task runs", "127.0.0.1", &open_uring<true, false>});
+  all.push_back({"uring, no multishot", "127.0.0.1", &open_uring<false, true>});
+#endif
+  return all;
+}
+
+inline std::vector<backend> all_backends() {
+  auto all = real_backends();
+  all.push_back({"sim", "10.0.0.1", &open_sim});
+  return all;
+}
+
+/// Calls `test(io::context&, backend const&)` for each. A backend that this machine denies is named and passed over.
+template <class Test>
+void on_each(std::vector<backend> const& backends, Test test) {
+  for (backend const& each : backends) {
+    SUBCASE(each.name.c_str()) {
+      auto const made = each.open();
+      if (!made) {
+        MESSAGE("passed over, ", each.name, ": ", made.error().message());
+      } else {
+        test(*made->context, each);
+      }
+    }
+  }
+}
+
+}  // namespace io_test

@@ -1,0 +1,127 @@
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+#include "denied.hpp"
+#include "kadoro/io/system/open.hpp"
+#include "udp_peer.hpp"
+
+using namespace io_test;
+
+namespace {
+
+/// KADORO_IO, for the length of a test.
+class environment {
+ public:
+  explicit environment(char const* value) {
+    if (char const* const old = std::getenv("KADORO_IO")) before_ = old;
+    if (value == nullptr)
+      ::unsetenv("KADORO_IO");
+    else
+      ::setenv("KADORO_IO", value, 1);
+  }
+  environment(environment const&) = delete;
+  environment& operator=(environment const&) = delete;
+  ~environment() {
+    if (before_.empty())
+      ::unsetenv("KADORO_IO");
+    else
+      ::setenv("KADORO_IO", before_.c_str(), 1);
+  }
+
+ private:
+  std::string before_;
+};
+
+io::open_options wanting(io::backend_choice what) {
+  io::open_options out;
+  out.backend = what;
+  return out;
+}
+
+bool begins(std::string const& text, std::string const& with) { return text.rfind(with, 0) == 0; }
+bool has(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
+
+/// Opens, and lets ten datagrams go round; `<backend>|<details>`, or what went wrong.
+std::string opened_and_used(io::open_options const& wanted) {
+  auto const context = io::open(wanted);
+  if (!context) return "error|" + context.error().message();
+  peer server, client;
+  server.echoes = true;
+  server.port = std::move(*(*context)->open_udp(at("127.0.0.1:0")));
+  client.port = std::move(*(*context)->open_udp(at("127.0.0.1:0")));
+  server.port->set_receiver(&server);
+  client.port->set_receiver(&client);
+  auto const back = (*context)->run(ask(client, server.port->local(), 10, 2));
+  if (!back) return "error|" + back.error().message();
+  return std::string((*context)->backend()) + "|" + (*context)->backend_details();
+}
+
+}  // namespace
+
+TEST_CASE("open: the best that can be had, and it says what it took or why it is not io_uring") {
+  environment const none(nullptr);
+  auto const said = opened_and_used({});
+  INFO(said);
+  bool const uring = begins(said, "io_uring|io_uring: ");
+  bool const asio = begins(said, "asio|asio: io_uring: ");
+  CHECK((uring || asio));
+}
+
+TEST_CASE("open: Asio for those who want it, and KADORO_IO is heard where the program says nothing") {
+  environment const asio("asio");
+  CHECK(opened_and_used({}) == "asio|asio: asked for by KADORO_IO=asio");
+  environment const uring("uring");
+  CHECK(opened_and_used(wanting(io::backend_choice::asio)) == "asio|asio: asked for");
+  auto const said = opened_and_used({});
+  INFO(said);
+  CHECK((begins(said, "io_uring|") || has(said, "(asked for by KADORO_IO=uring")));
+}
+
+TEST_CASE("open: a KADORO_IO that means nothing is an error that names it") {
+  environment const nonsense("fast");
+  auto const refused = io::open();
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error() == errc::invalid_argument);
+  CHECK(has(refused.error().message(), "KADORO_IO=fast"));
+  CHECK(io::open(wanting(io::backend_choice::automatic)).has_value());  // it is not asked
+}
+
+TEST_CASE("open: where the kernel denies io_uring, Asio is taken and the cause is told; who insists gets an error") {
+  struct denial {
+    long call;
+    int cause;
+    char const* text;
+  };
+  denial const denials[] = {{__NR_io_uring_setup, EPERM, "seccomp filter"},
+                            {__NR_io_uring_setup, ENOSYS, "has no io_uring"},
+                            {__NR_io_uring_setup, ENOMEM, "no memory"},
+                            {__NR_io_uring_enter, EPERM, "cannot enter a ring"},
+                            {__NR_io_uring_register, EPERM, "cannot enable a ring"}};
+  environment const none(nullptr);
+  for (denial const& each : denials) {
+    CAPTURE(each.text);
+    auto const denied = [&](io::backend_choice what) {
+      return in_child([&] { return deny(each.call, each.cause) ? opened_and_used(wanting(what)) : "no filters"; });
+    };
+    auto const fallback = denied(io::backend_choice::automatic);
+    if (fallback == "no filters") {
+      MESSAGE("skipped: this kernel has no seccomp filters");
+      return;
+    }
+    INFO(fallback);
+    CHECK(begins(fallback, "asio|asio: io_uring: "));
+    auto const insisted = denied(io::backend_choice::uring);
+    INFO(insisted);
+    CHECK(begins(insisted, "error|io_uring: "));
+    CHECK(has(insisted, "(asked for"));
+#if defined(KADORO_WITH_URING)
+    CHECK(has(fallback, each.text));
+    CHECK(has(insisted, each.text));
+#else
+    CHECK(has(fallback, "built without liburing"));
+#endif
+  }
+}

@@ -1,0 +1,333 @@
+#include "backends.hpp"
+
+#if defined(KADORO_WITH_URING)
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "udp_peer.hpp"
+
+using namespace io_test;
+
+// What is io_uring's alone. What it has in common with the others is in test_backends.cpp.
+
+namespace {
+
+std::unique_ptr<io::uring::context> open_or_skip(io::uring::options const& wanted = {}) {
+  auto made = io::uring::context::open(wanted);
+  if (made) return std::move(*made);
+  MESSAGE("skipped: " << made.error().message());
+  return nullptr;
+}
+
+std::unique_ptr<io::uring::ring> ring_or_skip() {
+  auto made = io::uring::ring::open({});
+  if (made) return std::move(*made);
+  MESSAGE("skipped: " << made.error().message());
+  return nullptr;
+}
+
+bool has(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
+
+/// A descriptor that becomes readable when the test says so.
+class switch_descriptor {
+ public:
+  switch_descriptor() : number_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { REQUIRE(number_ >= 0); }
+  switch_descriptor(switch_descriptor const&) = delete;
+  switch_descriptor& operator=(switch_descriptor const&) = delete;
+  ~switch_descriptor() { ::close(number_); }
+  int number() const { return number_; }
+  void on() {
+    std::uint64_t const one = 1;
+    REQUIRE(::write(number_, &one, sizeof one) == sizeof one);
+  }
+
+ private:
+  int number_;
+};
+
+/// Notes what became of it, and when it was destroyed.
+class noted final : public io::uring::operation {
+ public:
+  noted(int descriptor, std::vector<int>& results, int& destroyed)
+      : descriptor_(descriptor), results_(results), destroyed_(destroyed) {}
+  ~noted() override { ++destroyed_; }
+
+ private:
+  void prepare(io_uring_sqe& entry) noexcept override { ::io_uring_prep_poll_add(&entry, descriptor_, POLLIN); }
+  void complete(int result, std::uint32_t) noexcept override { results_.push_back(result); }
+
+  int descriptor_;
+  std::vector<int>& results_;
+  int& destroyed_;
+};
+
+void turn(io::uring::ring& on) {
+  on.enter(duration(1ms));
+  on.complete();
+}
+
+/// A burst that is in the socket before the loop looks; all of it must arrive.
+void check_burst(io::uring::context& context, std::uint64_t count) {
+  peer server, client;
+  listen(server, context, at("127.0.0.1:0"));
+  listen(client, context, at("127.0.0.1:0"));
+  for (std::uint64_t i = 0; i < count; ++i) client.port->send(server.port->local(), as_bytes("burst"));
+  auto const arrived = context.run(coro::with_deadline(until_received(server, count), duration(patience)));
+  CHECK(arrived.has_value());
+  CHECK(server.received == count);
+  CHECK(server.port->counters().dropped_unread == 0);
+}
+
+}  // namespace
+
+TEST_CASE("uring: it says what it took, and why not more") {
+  auto const context = open_or_skip();
+  if (!context) return;
+  CHECK(context->backend() == "io_uring");
+  CHECK(context->backend_details() == context->has().text());
+  if (context->has().multishot) CHECK(has(context->backend_details(), "io_uring: multishot recvmsg, buffer ring"));
+  io::uring::options old;
+  old.multishot = false;
+  old.defer_taskrun = false;
+  auto const like_old = open_or_skip(old);
+  REQUIRE(like_old != nullptr);
+  CHECK(has(like_old->backend_details(), "poll and recvmmsg (multishot recvmsg into a buffer ring: not wanted)"));
+  CHECK_FALSE(has(like_old->backend_details(), "defer taskrun"));
+}
+
+TEST_CASE("uring: an operation completes exactly once, whoever is faster") {
+  auto const ring = ring_or_skip();
+  if (!ring) return;
+  std::vector<int> results;
+  int destroyed = 0;
+  switch_descriptor ready;
+  noted what(ready.number(), results, destroyed);
+
+  ring->start(what);
+  CHECK(ring->busy() == 1);
+  turn(*ring);
+  CHECK(results.empty());
+  ready.on();
+  turn(*ring);
+  CHECK(results == std::vector<int>{POLLIN});
+  CHECK(what.idle());
+  CHECK(ring->busy() == 0);
+  ring->cancel(what);  // too late
+  turn(*ring);
+  CHECK(results.size() == 1);
+
+  // Asked to end before the kernel has seen it: in the next turn, not inline.
+  ring->start(what);
+  ring->cancel(what);
+  ring->cancel(what);
+  CHECK(results.size() == 1);
+  turn(*ring);
+  CHECK(results == std::vector<int>{POLLIN, -ECANCELED});
+
+  // In one breath: ready and cancelled. Either is right, both is not.
+  ring->start(what);
+  ring->enter(duration::zero());
+  ring->cancel(what);
+  turn(*ring);
+  turn(*ring);
+  CHECK(results.size() == 3);
+  CHECK(what.idle());
+}
+
+TEST_CASE("uring: cancel asks the kernel, and the end comes as a completion") {
+  auto const ring = ring_or_skip();
+  if (!ring) return;
+  std::vector<int> results;
+  int destroyed = 0;
+  switch_descriptor never;
+  noted what(never.number(), results, destroyed);
+  ring->start(what);
+  turn(*ring);
+  ring->cancel(what);
+  CHECK(results.empty());
+  turn(*ring);
+  turn(*ring);
+  CHECK(results == std::vector<int>{-ECANCELED});
+}
+
+TEST_CASE("uring: what is disposed of while the kernel has it is destroyed after its last completion") {
+  auto const ring = ring_or_skip();
+  if (!ring) return;
+  std::vector<int> results;
+  int destroyed = 0;
+  switch_descriptor never;
+  auto parked = std::make_unique<noted>(never.number(), results, destroyed);
+  ring->start(*parked);
+  turn(*ring);
+  ring->dispose(std::move(parked));
+  CHECK(destroyed == 0);
+  CHECK(ring->busy() == 0);
+  turn(*ring);
+  CHECK(destroyed == 1);
+  CHECK(results.size() == 1);  // it hears of it: it might have a buffer to give back
+
+  // The kernel has not seen this one.
+  auto fresh = std::make_unique<noted>(never.number(), results, destroyed);
+  ring->start(*fresh);
+  ring->dispose(std::move(fresh));
+  CHECK(destroyed == 2);
+  turn(*ring);
+  CHECK(results.size() == 1);
+}
+
+TEST_CASE("uring: a ring that dies waits until the kernel has let go") {
+  std::vector<int> results;
+  int destroyed = 0;
+  switch_descriptor never;
+  {
+    auto const ring = ring_or_skip();
+    if (!ring) return;
+    auto parked = std::make_unique<noted>(never.number(), results, destroyed);
+    ring->start(*parked);
+    turn(*ring);
+    ring->dispose(std::move(parked));
+  }
+  CHECK(destroyed == 1);
+}
+
+TEST_CASE("uring: more operations than the queue has room for") {
+  io::uring::options small;
+  small.entries = 4;
+  small.completion_entries = 8;
+  auto made = io::uring::ring::open(small);
+  if (!made) return;
+  io::uring::ring& ring = **made;
+  std::vector<int> results;
+  int destroyed = 0;
+  switch_descriptor ready;
+  std::vector<std::unique_ptr<noted>> many;
+  for (int i = 0; i < 100; ++i) {
+    many.push_back(std::make_unique<noted>(ready.number(), results, destroyed));
+    ring.start(*many.back());
+  }
+  CHECK(ring.busy() == 100);
+  turn(ring);
+  ready.on();
+  for (int i = 0; i < 100 && ring.busy() > 0; ++i) turn(ring);
+  CHECK(results.size() == 100);
+  CHECK(ring.busy() == 0);
+  CHECK(ring.counters().completion_overflows > 0);
+}
+
+TEST_CASE("uring: out of buffers, datagrams wait in the socket, and none is lost") {
+  io::uring::options few;
+  few.receive_buffers = 2;
+  auto const context = open_or_skip(few);
+  if (!context || !context->has().multishot) return;
+  check_burst(*context, 150);
+  CHECK(context->counters().out_of_buffers > 0);
+}
+
+TEST_CASE("uring: with a full completion queue, completions wait in the kernel, and none is lost") {
+  io::uring::options few;
+  few.entries = 2;
+  few.completion_entries = 4;
+  auto const context = open_or_skip(few);
+  if (!context || !context->has().multishot) return;
+  check_burst(*context, 150);
+  CHECK(context->counters().receives > 2);  // the kernel ended it, and it was started again
+}
+
+TEST_CASE("uring: one receive brings many datagrams") {
+  auto const context = open_or_skip();
+  if (!context || !context->has().multishot) return;
+  check_burst(*context, 150);
+  CHECK(context->counters().receives < 20);
+}
+
+TEST_CASE("uring: the buffers of a port come back, though another port's receiver closed it before it was served") {
+  class closer final : public io::udp_port::receiver {
+   public:
+    void on_datagrams(std::span<io::datagram>) override { victim->port.reset(); }
+    void on_unreachable(endpoint const&) override {}
+    peer* victim = nullptr;
+    std::unique_ptr<io::udp_port> port;
+  };
+  io::uring::options few;
+  few.receive_buffers = 8;
+  auto const context = open_or_skip(few);
+  if (!context || !context->has().multishot) return;
+  peer client;
+  listen(client, *context, at("127.0.0.1:0"));
+  for (int i = 0; i < 20; ++i) {
+    closer closing;
+    peer victim;
+    closing.victim = &victim;
+    closing.port = std::move(*context->open_udp(at("127.0.0.1:0")));
+    closing.port->set_receiver(&closing);
+    listen(victim, *context, at("127.0.0.1:0"));
+    context->run(run_for(1us));
+    client.port->send(closing.port->local(), as_bytes("close it"));
+    for (int k = 0; k < 4; ++k) client.port->send(victim.port->local(), as_bytes("too late"));
+    while (victim.port != nullptr) context->run(run_for(1us));
+  }
+  check_burst(*context, 50);
+}
+
+TEST_CASE("uring: a second thread is refused") {
+  auto const context = open_or_skip();
+  if (!context) return;
+  context->run(run_for(1us));
+  std::string why;
+  std::thread other([&] {
+    try {
+      context->run(run_for(1us));
+    } catch (std::logic_error const& e) {
+      why = e.what();
+    }
+  });
+  other.join();
+  CHECK(why == "kadoro: a context belongs to one thread, but is run by several");
+}
+
+TEST_CASE("uring: made on one thread, run and destroyed on another") {
+  auto context = open_or_skip();
+  if (!context) return;
+  std::uint64_t echoed = 0;
+  std::thread other([&] {
+    {
+      peer server, client;
+      server.echoes = true;
+      listen(server, *context, at("127.0.0.1:0"));
+      listen(client, *context, at("127.0.0.1:0"));
+      auto const back = context->run(ask(client, server.port->local(), 100, 10));
+      echoed = back ? client.received : 0;
+    }
+    context.reset();
+  });
+  other.join();
+  CHECK(echoed == 100);
+}
+
+TEST_CASE("uring: ports that outlive their context, with everything under way") {
+  peer server, client;
+  {
+    auto const context = open_or_skip();
+    if (!context) return;
+    listen(server, *context, at("127.0.0.1:0"));
+    listen(client, *context, at("127.0.0.1:0"));
+    for (int i = 0; i < 50; ++i) client.port->send(server.port->local(), as_bytes("x"));
+    auto const some = context->run(coro::with_deadline(until_received(server, 1), duration(patience)));
+    CHECK(some.has_value());
+  }
+  client.port->send(server.port->local(), as_bytes("nobody takes this"));
+  CHECK(client.port->counters().sent == 50);
+}
+
+#else
+
+TEST_CASE("uring: this build is without it") { MESSAGE("skipped: built without liburing (Debian: liburing-dev)"); }
+
+#endif
