@@ -11,4 +11,5 @@
 #include "kadoro/io/posix/impl/boot_clock.ipp"
 #include "kadoro/io/posix/impl/file_storage.ipp"
 #include "kadoro/io/posix/impl/interface_addresses.ipp"
+#include "kadoro/io/posix/impl/tcp_descriptor.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"
