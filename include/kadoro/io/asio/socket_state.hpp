@@ -84,7 +84,8 @@ class socket_state : public coro::list_node, public std::enable_shared_from_this
   KADORO_DECL void wait_writable();
 
  private:
-  using descriptor = ::asio::posix::basic_stream_descriptor<::asio::io_context::executor_type>;
+  using watched_descriptor =
+      ::asio::posix::basic_stream_descriptor<::asio::io_context::executor_type>;
 
   /// A direction in which asio may be watching the socket.
   struct direction {
@@ -107,10 +108,10 @@ class socket_state : public coro::list_node, public std::enable_shared_from_this
 
   virtual void on_ready_to_read() = 0;
   virtual void on_ready_to_write() = 0;
-  KADORO_DECL void wait(descriptor::wait_type what, direction socket_state::*which);
+  KADORO_DECL void wait(watched_descriptor::wait_type what, direction socket_state::*which);
 
   context* owner_;  // null once closed
-  std::optional<descriptor> descriptor_;  // gone once closed: it must not outlive the loop
+  std::optional<watched_descriptor> descriptor_;  // gone once closed: it must not outlive the loop
   direction read_;
   direction write_;
 };

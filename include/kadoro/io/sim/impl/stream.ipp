@@ -120,7 +120,8 @@ KADORO_DECL void stream::start_timer() {
 KADORO_DECL void stream::send_part(std::uint64_t position, std::size_t size_bytes) {
   std::size_t const begin = static_cast<std::size_t>(position - first_);
   bool const last = end_wanted_ && position + size_bytes == all();
-  send(last ? segment::ends : std::uint8_t{0}, position, bytes_view(out_).subspan(begin, size_bytes));
+  std::uint8_t const flags = last ? segment::ends : 0;
+  send(flags, position, bytes_view(out_).subspan(begin, size_bytes));
 }
 
 /// Sends what the windows allow.
