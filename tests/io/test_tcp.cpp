@@ -300,8 +300,7 @@ TEST_CASE("tcp: nobody listens there") {
     CHECK(refused.error().message().find(nobody.to_string()) != std::string::npos);
     CHECK(refused.error().message().find("nobody listens there") != std::string::npos);
     for (char const* const senseless : {"10.0.0.1:0", "0.0.0.0:80"}) {
-      auto const wrong =
-          place.client().run(tcp_stream::connect(place.client(), endpoint::parse(senseless).value()));
+      auto const wrong = place.client().run(tcp_stream::connect(place.client(), endpoint::parse(senseless).value()));
       REQUIRE_FALSE(wrong.has_value());
       CHECK(wrong.error() == errc::invalid_argument);
     }

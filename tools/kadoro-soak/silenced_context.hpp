@@ -27,8 +27,7 @@ class silenced_context final : public kadoro::io::context {
     if (!opened) return kadoro::fail(opened.error());
     return std::unique_ptr<kadoro::io::udp_port>(std::make_unique<port>(std::move(*opened), shared_));
   }
-  kadoro::result<std::unique_ptr<kadoro::io::tcp_connection>> connect_tcp(
-      kadoro::io::endpoint const& remote) override {
+  kadoro::result<std::unique_ptr<kadoro::io::tcp_connection>> connect_tcp(kadoro::io::endpoint const& remote) override {
     return below_.connect_tcp(remote);
   }
   kadoro::result<std::unique_ptr<kadoro::io::tcp_acceptor>> listen_tcp(kadoro::io::endpoint const& local,

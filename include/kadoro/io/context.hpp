@@ -18,9 +18,10 @@
 
 namespace kadoro::inline KADORO_ABI::io {
 
-/// The seam between kadoro and the world: clock, ready queue, timers, UDP, TCP, signals, randomness. Virtual on purpose: a
-/// virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks its backend
-/// at run time. One context belongs to one thread; nothing in it may be touched from another, but its `inbox`.
+/// The seam between kadoro and the world: clock, ready queue, timers, UDP, TCP, signals, randomness. Virtual on
+/// purpose: a virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks
+/// its backend at run time. One context belongs to one thread; nothing in it may be touched from another, but its
+/// `inbox`.
 ///
 /// Implementations: `io::asio::context` (real), `io::sim::context` (simulated). Name resolution joins here.
 class context : public coro::scheduler {

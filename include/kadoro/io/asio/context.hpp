@@ -24,8 +24,8 @@
 namespace kadoro::inline KADORO_ABI::io::asio {
 
 /// The context of the real world, on an `::asio::io_context`: its own, or one that the program runs anyway. Of Asio it
-/// uses the reactor and one timer; datagrams go through recvmmsg(2) and sendmmsg(2), in batches, and TCP through recv(2)
-/// and send(2), between the caller's memory and the system's.
+/// uses the reactor and one timer; datagrams go through recvmmsg(2) and sendmmsg(2), in batches, and TCP through
+/// recv(2) and send(2), between the caller's memory and the system's.
 ///
 /// All its work happens in turns. A turn begins in a handler of asio (datagrams, the timer, a signal, a post), runs
 /// what became ready, hands what was sent to the system, and ends with the timer set for the next due.
@@ -38,8 +38,8 @@ class context final : public io::context {
   KADORO_DECL context();
 
   /// On `loop`, which must outlive the context. The caller runs it, on one thread; `run` works too, while nobody else
-  /// runs it. Timers that are armed, ports that have a receiver, and TCP sockets of which somebody waited for more count as
-  /// work of `loop`.
+  /// runs it. Timers that are armed, ports that have a receiver, and TCP sockets of which somebody waited for more
+  /// count as work of `loop`.
   KADORO_DECL explicit context(::asio::io_context& loop);
 
   KADORO_DECL ~context() override;

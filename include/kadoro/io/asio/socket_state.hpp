@@ -84,8 +84,7 @@ class socket_state : public coro::list_node, public std::enable_shared_from_this
   KADORO_DECL void wait_writable();
 
  private:
-  using watched_descriptor =
-      ::asio::posix::basic_stream_descriptor<::asio::io_context::executor_type>;
+  using watched_descriptor = ::asio::posix::basic_stream_descriptor<::asio::io_context::executor_type>;
 
   /// A direction in which asio may be watching the socket.
   struct direction {
@@ -96,21 +95,21 @@ class socket_state : public coro::list_node, public std::enable_shared_from_this
   class handler {
    public:
     using allocator_type = operation_allocator<std::byte>;
-    handler(std::shared_ptr<socket_state> self, direction socket_state::*which) noexcept
+    handler(std::shared_ptr<socket_state> self, direction socket_state::* which) noexcept
         : self_(std::move(self)), which_(which) {}
     allocator_type get_allocator() const noexcept { return allocator_type((self_.get()->*which_).memory); }
     KADORO_DECL void operator()(std::error_code const& failed);
 
    private:
     std::shared_ptr<socket_state> self_;
-    direction socket_state::*which_;
+    direction socket_state::* which_;
   };
 
   virtual void on_ready_to_read() = 0;
   virtual void on_ready_to_write() = 0;
-  KADORO_DECL void wait(watched_descriptor::wait_type what, direction socket_state::*which);
+  KADORO_DECL void wait(watched_descriptor::wait_type what, direction socket_state::* which);
 
-  context* owner_;  // null once closed
+  context* owner_;                                // null once closed
   std::optional<watched_descriptor> descriptor_;  // gone once closed: it must not outlive the loop
   direction read_;
   direction write_;

@@ -93,8 +93,8 @@ class context final : public io::context {
   /// its TCP.
   KADORO_DECL void set_service_time(duration each) noexcept;
 
-  /// The next `count` attempts to open a UDP port, to listen, to connect or to accept by TCP, fail as if the process had
-  /// too many open files.
+  /// The next `count` attempts to open a UDP port, to listen, to connect or to accept by TCP, fail as if the process
+  /// had too many open files.
   void fail_opens(std::uint64_t count) noexcept { failing_opens_ = count; }
 
   /// A power cut: unfinished coroutines are destroyed, ports and addresses are given up, timers and posts of whatever

@@ -37,7 +37,8 @@ class stream final : private coro::timer_node, public std::enable_shared_from_th
   ///   any     --reset, given up, aborted, power cut--> over
   enum class phase : std::uint8_t { calling, called, open, over };
 
-  KADORO_DECL stream(tcp_stack& stack, endpoint const& local, endpoint const& remote, std::uint64_t number, phase begin);
+  KADORO_DECL stream(tcp_stack& stack, endpoint const& local, endpoint const& remote, std::uint64_t number,
+                     phase begin);
 
   endpoint const& local() const noexcept { return local_; }
   endpoint const& remote() const noexcept { return remote_; }

@@ -140,8 +140,7 @@ class world final : public coro::scheduler {
   KADORO_DECL place find_place(endpoint const& address) const;
 
   KADORO_DECL flight* new_flight(endpoint const& from, endpoint const& to, bytes_view data);
-  KADORO_DECL void send(context& sender, endpoint const& from, endpoint const& to, bytes_view data,
-                        bool tcp = false);
+  KADORO_DECL void send(context& sender, endpoint const& from, endpoint const& to, bytes_view data, bool tcp = false);
   KADORO_DECL std::optional<fate> pass_gates(context& sender, flight& one);
   KADORO_DECL std::optional<fate> pass_link(flight& one, link_policy const& link, time_point& leaves);
   KADORO_DECL bool join_queue(flight const& one, link_policy const& link, time_point& leaves);

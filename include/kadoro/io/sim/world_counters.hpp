@@ -7,9 +7,9 @@
 
 namespace kadoro::inline KADORO_ABI::io::sim {
 
-/// What happened in a world. Of datagrams (segments of TCP are some, too), those `sent`, `injected` and `duplicated` end in exactly one fate from
-/// `delivered` to `overflow`, or are on their way; ICMP messages are not counted. Faults of hosts count when they had
-/// an effect, not when they were asked for.
+/// What happened in a world. Of datagrams (segments of TCP are some, too), those `sent`, `injected` and `duplicated`
+/// end in exactly one fate from `delivered` to `overflow`, or are on their way; ICMP messages are not counted. Faults
+/// of hosts count when they had an effect, not when they were asked for.
 struct world_counters {
   std::uint64_t sent = 0;        ///< by a port
   std::uint64_t injected = 0;    ///< by `inject`

@@ -22,7 +22,7 @@ KADORO_DECL void socket_state::close() noexcept {
 KADORO_DECL void socket_state::wait_readable() { wait(watched_descriptor::wait_read, &socket_state::read_); }
 KADORO_DECL void socket_state::wait_writable() { wait(watched_descriptor::wait_write, &socket_state::write_); }
 
-KADORO_DECL void socket_state::wait(watched_descriptor::wait_type what, direction socket_state::*which) {
+KADORO_DECL void socket_state::wait(watched_descriptor::wait_type what, direction socket_state::* which) {
   if (owner_ == nullptr || (this->*which).watched) return;
   (this->*which).watched = true;
   descriptor_->async_wait(what, handler(shared_from_this(), which));

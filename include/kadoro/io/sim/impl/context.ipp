@@ -254,7 +254,9 @@ KADORO_DECL endpoint const* context::find_own(endpoint const& address) const noe
 }
 
 KADORO_DECL result<std::unique_ptr<tcp_connection>> context::connect_tcp(endpoint const& remote) {
-  auto const failed = [&](errc code, char const* why) { return fail(tcp_error(code, "TCP connection to", remote, why)); };
+  auto const failed = [&](errc code, char const* why) {
+    return fail(tcp_error(code, "TCP connection to", remote, why));
+  };
   if (remote.port() == 0 || remote.is_unspecified())
     return failed(errc::invalid_argument, "that is no address to connect to");
   endpoint const* const own = find_own(remote.is_v6() ? endpoint::v6({}, 0) : endpoint::v4({}, 0));

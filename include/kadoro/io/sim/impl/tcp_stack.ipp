@@ -20,8 +20,7 @@ KADORO_DECL bool tcp_stack::out_of_descriptors() {
 }
 
 KADORO_DECL result<std::unique_ptr<tcp_connection>> tcp_stack::connect(endpoint const& from, endpoint const& remote) {
-  if (out_of_descriptors())
-    return fail(tcp_error(errc::out_of_descriptors, "TCP connection to", remote, "no socket"));
+  if (out_of_descriptors()) return fail(tcp_error(errc::out_of_descriptors, "TCP connection to", remote, "no socket"));
   endpoint local = from;
   local.set_port(next_port_);
   next_port_ = next_port_ == 65535 ? 49152 : static_cast<std::uint16_t>(next_port_ + 1);
