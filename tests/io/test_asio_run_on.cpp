@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kadoro/coro/event.hpp"
+#include "kadoro/coro/scope.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/io/asio/context.hpp"
 #include "kadoro/io/asio/run_on.hpp"
@@ -29,11 +30,6 @@ namespace {
 coro::task<std::unique_ptr<int>> seven() {
   co_await coro::sleep_for(1us);
   co_return std::make_unique<int>(7);
-}
-
-coro::task<result<int>> refused() {
-  co_await coro::sleep_for(1us);
-  co_return fail(errc::refused, "on purpose");
 }
 
 coro::task<void> throwing() {
@@ -107,9 +103,29 @@ TEST_CASE("asio run_on: a context that dies destroys the handlers that wait, unc
   CHECK(loop.stopped());
 }
 
+TEST_CASE("asio: a timer that is disarmed outside of a turn does not keep the io_context at work") {
+  ::asio::io_context loop;
+  io::asio::context context(loop);
+  {
+    coro::scope children(context);
+    auto const wait_long = []() -> coro::task<void> { co_await coro::sleep_for(1h); };
+    children.spawn(wait_long());
+    loop.poll();
+    children.abandon();
+  }
+  loop.restart();
+  loop.run();  // returns
+  CHECK(loop.stopped());
+}
+
 #if defined(ASIO_HAS_CO_AWAIT)
 
 namespace {
+
+coro::task<result<int>> refused() {
+  co_await coro::sleep_for(1us);
+  co_return fail(errc::refused, "on purpose");
+}
 
 struct seen {
   int value = 0;

@@ -56,7 +56,11 @@ KADORO_DECL void context::arm(coro::timer_node& node, time_point due) noexcept {
   turn_later();
 }
 
-KADORO_DECL void context::disarm(coro::timer_node& node) noexcept { wheel_.disarm(node); }
+KADORO_DECL void context::disarm(coro::timer_node& node) noexcept {
+  wheel_.disarm(node);
+  if (timer_set_)
+    turn_later();  // outside of a turn: asio's timer, if it is the last, must not keep the io_context at work
+}
 
 KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
   auto const descriptor = posix::open_udp_descriptor(local);
