@@ -590,6 +590,54 @@ TEST_CASE("tcp: streams and listeners may outlive their context") {
   }
 }
 
+namespace {
+
+/// A connection of which every attempt succeeds, for a long time.
+class endless final : public io::tcp_connection {
+ public:
+  explicit endless(std::uint64_t& attempts) : attempts_(attempts) {}
+  void set_owner(owner&) noexcept override {}
+  result<bool> connected() override { return true; }
+  result<io::tcp_read> try_read(bytes_span) override {
+    if (++attempts_ == 50'000'000) return io::tcp_read{0, true};
+    return io::tcp_read{1, false};
+  }
+  result<std::size_t> try_write(bytes_view) override {
+    if (++attempts_ == 50'000'000) return fail(errc::reset);
+    return std::size_t{1};
+  }
+  void shutdown_send() noexcept override {}
+  void abort() noexcept override {}
+  endpoint local() const noexcept override { return {}; }
+  endpoint remote() const noexcept override { return {}; }
+  io::tcp_counters const& counters() const noexcept override { return counters_; }
+
+ private:
+  std::uint64_t& attempts_;
+  io::tcp_counters counters_;
+};
+
+}  // namespace
+
+TEST_CASE("tcp: a stream that never has to wait does not keep a deadline from its turn") {
+  io::asio::context context;
+  std::uint64_t attempts = 0;
+  tcp_stream stream(std::make_unique<endless>(attempts));
+  auto const read = context.run(coro::with_deadline(read_to_end(stream), duration(1ms)));
+  REQUIRE_FALSE(read.has_value());
+  CHECK(read.error() == errc::timed_out);
+  bytes const data(1u << 20);
+  auto const keep_writing = [](tcp_stream& to, bytes_view what) -> coro::task<result<void>> {
+    for (;;) {
+      auto const sent = co_await to.write(what);
+      if (!sent) co_return fail(sent.error());
+    }
+  };
+  auto const written = context.run(coro::with_deadline(keep_writing(stream, data), duration(1ms)));
+  REQUIRE_FALSE(written.has_value());
+  CHECK(written.error() == errc::timed_out);
+}
+
 TEST_CASE("tcp: a listener gets over a lack of descriptors") {
   on_every_backend([](tcp_place& place) {
     auto listener = listen(place);

@@ -119,5 +119,5 @@ class socket_state : public coro::list_node, public std::enable_shared_from_this
 }  // namespace kadoro::inline KADORO_ABI::io::asio
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
-#include "kadoro/io/asio/context.hpp"  // its end has the bodies
+#include "kadoro/io/asio/tcp_state.hpp"  // the context needs both; its end has the bodies
 #endif

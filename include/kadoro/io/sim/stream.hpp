@@ -135,5 +135,5 @@ class stream final : private coro::timer_node, public std::enable_shared_from_th
 }  // namespace kadoro::inline KADORO_ABI::io::sim::detail
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
-#include "kadoro/io/sim/context.hpp"  // its end has the bodies
+#include "kadoro/io/sim/tcp_stack.hpp"  // the context needs both; its end has the bodies
 #endif
