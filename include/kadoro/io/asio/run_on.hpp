@@ -59,7 +59,8 @@ coro::task<void> run_for_handler(coro::task<T> work, Handler handler, std::share
   }
   auto slot = ::asio::get_associated_cancellation_slot(handler);
   if (slot.is_connected()) slot.clear();
-  ::asio::post(executor, [call = std::move(handler), out = std::move(out)]() mutable { std::move(call)(std::move(out)); });
+  ::asio::post(executor,
+               [call = std::move(handler), out = std::move(out)]() mutable { std::move(call)(std::move(out)); });
 }
 
 /// What asio calls to begin, when the token says so.
