@@ -27,6 +27,13 @@ class silenced_context final : public kadoro::io::context {
     if (!opened) return kadoro::fail(opened.error());
     return std::unique_ptr<kadoro::io::udp_port>(std::make_unique<port>(std::move(*opened), shared_));
   }
+  kadoro::result<std::unique_ptr<kadoro::io::tcp_connection>> connect_tcp(kadoro::io::endpoint const& remote) override {
+    return below_.connect_tcp(remote);
+  }
+  kadoro::result<std::unique_ptr<kadoro::io::tcp_acceptor>> listen_tcp(kadoro::io::endpoint const& local,
+                                                                       std::size_t backlog) override {
+    return below_.listen_tcp(local, backlog);
+  }
   kadoro::io::boot_instant boot_now() const override { return below_.boot_now(); }
   std::vector<kadoro::io::endpoint> local_addresses() const override { return below_.local_addresses(); }
   kadoro::coro::task<kadoro::result<int>> wait_signal(std::initializer_list<int> signals) override {

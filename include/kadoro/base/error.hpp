@@ -43,7 +43,10 @@ enum class errc {
   storage_full,         ///< the disk, or what a database may grow to, is full
   corrupt,              ///< what is on disk is damaged, or was never ours
   wrong_version,        ///< what is on disk was written in another format
-  in_use                ///< another process has the database open
+  in_use,               ///< another process has the database open
+  connection_refused,   ///< the host is there, but nobody listens at that port
+  reset,                ///< the other end, or the network, ended the connection abruptly
+  out_of_descriptors    ///< the process or the system has too many open files
 };
 
 /// What a caller reacts to. `error == condition::timeout` holds for every code that maps to it.

@@ -13,16 +13,19 @@
 #include "kadoro/coro/task.hpp"
 #include "kadoro/io/boot_instant.hpp"
 #include "kadoro/io/inbox.hpp"
+#include "kadoro/io/tcp_acceptor.hpp"
+#include "kadoro/io/tcp_connection.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io {
 
-/// The seam between kadoro and the world: clock, ready queue, timers, UDP, signals, randomness. Virtual on purpose: a
-/// virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks its backend
-/// at run time. One context belongs to one thread; nothing in it may be touched from another, but its `inbox`.
+/// The seam between kadoro and the world: clock, ready queue, timers, UDP, TCP, signals, randomness. Virtual on
+/// purpose: a virtual call costs 2 ns where a packet costs 1000, and everything above stays ordinary code that picks
+/// its backend at run time. One context belongs to one thread; nothing in it may be touched from another, but its
+/// `inbox`.
 ///
 /// Implementations: `io::asio::context` and `io::uring::context` (real, `io::open` chooses), `io::sim::context`
-/// (simulated). TCP and name resolution join here.
+/// (simulated). Name resolution joins here.
 class context : public coro::scheduler {
  public:
   virtual ~context() = default;
@@ -32,6 +35,12 @@ class context : public coro::scheduler {
 
   /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
   virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
+
+  /// Starts to connect; `tcp_stream::connect` is what waits for it. Errors: as there.
+  virtual result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) = 0;
+
+  /// Listens, with a `backlog` of 1 to `max_tcp_backlog`. Errors: as `tcp_listener::open`.
+  virtual result<std::unique_ptr<tcp_acceptor>> listen_tcp(endpoint const& local, std::size_t backlog) = 0;
 
   /// Since when this machine runs: what is written down in terms of it still means something after a restart of the
   /// process, and is known to mean nothing after one of the machine. Counts while the machine is suspended.

@@ -39,6 +39,9 @@ inline char const* describe(errc code) noexcept {
     case errc::corrupt: return "damaged data on disk";
     case errc::wrong_version: return "data on disk in another format";
     case errc::in_use: return "in use by another process";
+    case errc::connection_refused: return "connection refused: nobody listens there";
+    case errc::reset: return "connection reset";
+    case errc::out_of_descriptors: return "too many open files";
   }
   return "unknown error";
 }
@@ -63,17 +66,18 @@ inline bool belongs(errc code, condition value) noexcept {
     case condition::timeout: return code == errc::timed_out;
     case condition::refused: return code >= errc::refused && code <= errc::refused_unsupported;
     case condition::not_found: return code == errc::not_found || code == errc::refused_unknown;
-    case condition::unreachable: return code == errc::unreachable || code == errc::wrong_identity;
+    case condition::unreachable:
+      return code == errc::unreachable || code == errc::wrong_identity || code == errc::connection_refused;
     case condition::no_answer: return code == errc::no_answer;
     case condition::malformed:
       return code == errc::malformed || code == errc::bad_signature || code == errc::corrupt ||
              code == errc::wrong_version;
-    case condition::closed: return code == errc::closed;
+    case condition::closed: return code == errc::closed || code == errc::reset;
     case condition::cancelled: return code == errc::cancelled;
     case condition::over_limit:
       return code == errc::too_large || code == errc::queue_full || code == errc::store_full ||
              code == errc::storage_full || code == errc::refused_full || code == errc::refused_too_large ||
-             code == errc::refused_rate;
+             code == errc::refused_rate || code == errc::out_of_descriptors;
   }
   return false;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kadoro/coro/spawned.hpp"
+#include "kadoro/io/asio/tcp_state.hpp"
 #include "kadoro/io/asio/udp_state.hpp"
 #include "kadoro/io/context.hpp"
 #include "kadoro/io/posix/boot_clock.hpp"
@@ -24,7 +25,8 @@
 namespace kadoro::inline KADORO_ABI::io::asio {
 
 /// The context of the real world, on an `::asio::io_context`: its own, or one that the program runs anyway. Of Asio it
-/// uses the reactor and one timer; datagrams go through recvmmsg(2) and sendmmsg(2), in batches.
+/// uses the reactor and one timer; datagrams go through recvmmsg(2) and sendmmsg(2), in batches, and TCP through
+/// recv(2) and send(2), between the caller's memory and the system's.
 ///
 /// All its work happens in turns. A turn begins in a handler of asio (datagrams, the timer, a signal, a post), runs
 /// what became ready, hands what was sent to the system, and ends with the timer set for the next due.
@@ -37,7 +39,8 @@ class context final : public io::context {
   KADORO_DECL explicit context(duration spin_max = {});
 
   /// On `loop`, which must outlive the context. The caller runs it, on one thread; `run` works too, while nobody else
-  /// runs it. Timers that are armed and ports that have a receiver count as work of `loop`.
+  /// runs it. Timers that are armed, ports that have a receiver, and TCP sockets of which somebody waited for more
+  /// count as work of `loop`.
   KADORO_DECL explicit context(::asio::io_context& loop);
 
   KADORO_DECL ~context() override;
@@ -49,6 +52,8 @@ class context final : public io::context {
 
   random_source& random() noexcept override { return random_; }
   KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  KADORO_DECL result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) override;
+  KADORO_DECL result<std::unique_ptr<tcp_acceptor>> listen_tcp(endpoint const& local, std::size_t backlog) override;
   boot_instant boot_now() const override { return posix::boot_now(); }
   std::vector<endpoint> local_addresses() const override { return posix::interface_addresses(); }
   KADORO_DECL coro::task<result<int>> wait_signal(std::initializer_list<int> signals) override;
@@ -64,6 +69,8 @@ class context final : public io::context {
 
  private:
   friend class detail::udp_state;
+  friend class detail::socket_state;
+  friend class detail::acceptor_state;
 
   /// Handlers inside asio may outlive the context: they hold this, and it becomes null.
   using self_pointer = std::shared_ptr<context*>;
@@ -75,6 +82,7 @@ class context final : public io::context {
   KADORO_DECL void leave();
   KADORO_DECL void turn_later() noexcept;
   KADORO_DECL std::shared_ptr<io::inbox> make_inbox();
+  KADORO_DECL std::unique_ptr<tcp_connection> adopt(int descriptor, endpoint const& remote, bool is_connected);
   KADORO_DECL void flush_later(std::shared_ptr<detail::udp_state> port);
   KADORO_DECL void flush();
   KADORO_DECL void set_timer();
@@ -90,6 +98,7 @@ class context final : public io::context {
   ready_queue ready_;
   timer_wheel wheel_;
   coro::list_node ports_;                                     // open ones, as `udp_state`
+  coro::list_node sockets_;                                   // open ones of TCP, as `socket_state`
   std::vector<std::shared_ptr<detail::udp_state>> unsent_;    // ports with something to flush
   std::vector<std::shared_ptr<detail::udp_state>> flushing_;  // the same, while they are flushed
   posix::receive_block received_;
@@ -122,5 +131,7 @@ void context::turn(Work&& work) {
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/io/asio/impl/context.ipp"
+#include "kadoro/io/asio/impl/socket_state.ipp"
+#include "kadoro/io/asio/impl/tcp_state.ipp"
 #include "kadoro/io/asio/impl/udp_state.ipp"
 #endif

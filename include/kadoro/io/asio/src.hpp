@@ -9,4 +9,6 @@
 #endif
 
 #include "kadoro/io/asio/impl/context.ipp"
+#include "kadoro/io/asio/impl/socket_state.ipp"
+#include "kadoro/io/asio/impl/tcp_state.ipp"
 #include "kadoro/io/asio/impl/udp_state.ipp"

@@ -12,5 +12,6 @@
 #include "kadoro/io/posix/impl/file_storage.ipp"
 #include "kadoro/io/posix/impl/interface_addresses.ipp"
 #include "kadoro/io/posix/impl/signal_watch.ipp"
+#include "kadoro/io/posix/impl/tcp_descriptor.ipp"
 #include "kadoro/io/posix/impl/udp_channel.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"

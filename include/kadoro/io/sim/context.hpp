@@ -11,6 +11,7 @@
 #include "kadoro/io/ready_queue.hpp"
 #include "kadoro/io/sim/flow_table.hpp"
 #include "kadoro/io/sim/local_clock.hpp"
+#include "kadoro/io/sim/tcp_stack.hpp"
 #include "kadoro/io/sim/world.hpp"
 #include "kadoro/io/timer_wheel.hpp"
 
@@ -38,6 +39,10 @@ class context final : public io::context {
 
   /// Port 0 gives 49152, 49153, ...; an unspecified address gives the first of the host's own in that family.
   KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  /// From the first address of the family of `remote`. What a connection does on the simulated network: `stream.hpp`.
+  KADORO_DECL result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) override;
+  /// Addresses and ports as for `open_udp`, but of their own.
+  KADORO_DECL result<std::unique_ptr<tcp_acceptor>> listen_tcp(endpoint const& local, std::size_t backlog) override;
   /// All hosts have booted long ago and at once, unless this says otherwise: what restarts is a process.
   KADORO_DECL boot_instant boot_now() const override;
   void set_booted_at(time_point when) noexcept { booted_at_ = when; }
@@ -52,7 +57,7 @@ class context final : public io::context {
   /// The first address, port 0.
   endpoint const& address() const noexcept { return addresses_.front(); }
   /// The network gives the host another address of the same family. What is bound to the old one is bound to the new
-  /// one, as sockets on the wildcard are; datagrams to the old one vanish.
+  /// one, as sockets on the wildcard are; what is sent to the old one vanishes, so TCP connections of it stall.
   KADORO_DECL void change_address(endpoint const& from, endpoint const& to);
 
   /// What `wait_signal` waits for. False if nobody waits for that signal.
@@ -77,20 +82,24 @@ class context final : public io::context {
   /// follow it. It never goes back: where that would be behind what the host has seen, it goes on from there.
   KADORO_DECL void set_clock(duration offset, double drift);
 
-  /// As a virtual machine that is stopped: nothing of the host runs; what arrives waits, up to the bound of a port.
+  /// As a virtual machine that is stopped: nothing of the host runs; what arrives waits, up to the bound of a port
+  /// (segments of TCP get lost, and are sent again).
   /// After `resume` time has jumped, and what is due happens.
   KADORO_DECL void pause() noexcept;
   KADORO_DECL void resume() noexcept;
   bool paused() const noexcept { return paused_; }
 
-  /// A slow host takes so long for each datagram that arrives, one after the other. Its timers are on time.
+  /// A slow host takes so long for each datagram that arrives, one after the other. Its timers are on time, and so is
+  /// its TCP.
   KADORO_DECL void set_service_time(duration each) noexcept;
 
-  /// The next `count` calls of `open_udp` fail as if the process had too many open files.
+  /// The next `count` attempts to open a UDP port, to listen, to connect or to accept by TCP, fail as if the process
+  /// had too many open files.
   void fail_opens(std::uint64_t count) noexcept { failing_opens_ = count; }
 
   /// A power cut: unfinished coroutines are destroyed, ports and addresses are given up, timers and posts of whatever
-  /// still refers to this context do nothing. Not from inside its own code. A new host may take the address.
+  /// still refers to this context do nothing. Not from inside its own code. A new host may take the address; TCP
+  /// connections of the old one get a reset from it, and no answer at all before.
   KADORO_DECL void crash();
   bool crashed() const noexcept { return crashed_; }
   bool dead() const noexcept override { return crashed_; }
@@ -101,6 +110,8 @@ class context final : public io::context {
  private:
   friend class world;
   friend class detail::port;
+  friend class detail::stream;
+  friend class detail::tcp_stack;
 
   /// This host's place in the ready queue of the world.
   class turn_node final : public coro::ready_node {
@@ -145,6 +156,7 @@ class context final : public io::context {
   KADORO_DECL void refresh_alarm() noexcept;
 
   KADORO_DECL void add_port(detail::port& port);
+  KADORO_DECL endpoint const* find_own(endpoint const& address) const noexcept;
   KADORO_DECL detail::port* find_port(endpoint const& bound) const noexcept;
   bool is_slow() const noexcept { return service_time_ > duration::zero(); }
   KADORO_DECL void serve_next() noexcept;
@@ -155,6 +167,7 @@ class context final : public io::context {
   std::vector<endpoint> addresses_;
   std::vector<detail::port*> ports_;  // by port number
   std::uint16_t next_port_ = 49152;
+  detail::tcp_stack tcp_{*this};
   time_point booted_at_{};
   bool online_ = true;
   bool crashed_ = false;
@@ -194,6 +207,8 @@ class context final : public io::context {
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/io/sim/impl/context.ipp"
 #include "kadoro/io/sim/impl/port.ipp"
+#include "kadoro/io/sim/impl/stream.ipp"
+#include "kadoro/io/sim/impl/tcp_stack.ipp"
 #include "kadoro/io/sim/impl/world.ipp"
 #include "kadoro/io/sim/impl/world_network.ipp"
 #endif

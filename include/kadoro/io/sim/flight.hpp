@@ -10,7 +10,7 @@ class world;
 
 namespace detail {
 
-/// A datagram on its way, or an ICMP message about one. As a timer it is due when it arrives.
+/// A datagram or a segment of TCP on its way, or an ICMP message about one. As a timer it is due when it arrives.
 class flight final : public coro::timer_node {
  public:
   flight(world& owner, function on_arrival) noexcept : timer_node(on_arrival), in(owner) {}
@@ -24,6 +24,7 @@ class flight final : public coro::timer_node {
   unsigned island = 0;          ///< of the sender when it was sent
   std::uint64_t digest = 0;     ///< of addresses and data; 0: not computed yet
   bool hint = false;            ///< an ICMP message: nobody listens at `from`
+  bool tcp = false;             ///< a `segment`, not a datagram
 };
 
 }  // namespace detail

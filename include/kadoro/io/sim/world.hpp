@@ -28,7 +28,9 @@ class context;
 
 namespace detail {
 class port;
-}
+class stream;
+class tcp_stack;
+}  // namespace detail
 
 /// A virtual network: any number of hosts (`sim::context`), one clock, one seed. The clock stands still while code runs
 /// and jumps to the next event when nothing is ready, so a simulated hour costs what happens in it. The same seed and
@@ -37,7 +39,7 @@ class port;
 /// The world is a scheduler too, for what belongs to no host: a test's own timers. Hosts must be gone before it.
 class world final : public coro::scheduler {
  public:
-  /// Sees every datagram when it is sent: false drops it, and `data` may be changed.
+  /// Sees every datagram when it is sent: false drops it, and `data` may be changed. Segments of TCP come by, too.
   using filter = std::function<bool(endpoint const& from, endpoint const& to, bytes& data)>;
 
   /// A run that takes more steps than this has lost its way: `std::logic_error`.
@@ -122,6 +124,8 @@ class world final : public coro::scheduler {
  private:
   friend class context;
   friend class detail::port;
+  friend class detail::stream;
+  friend class detail::tcp_stack;
 
   using flight = detail::flight;
 
@@ -136,7 +140,7 @@ class world final : public coro::scheduler {
   KADORO_DECL place find_place(endpoint const& address) const;
 
   KADORO_DECL flight* new_flight(endpoint const& from, endpoint const& to, bytes_view data);
-  KADORO_DECL void send(context& sender, endpoint const& from, endpoint const& to, bytes_view data);
+  KADORO_DECL void send(context& sender, endpoint const& from, endpoint const& to, bytes_view data, bool tcp = false);
   KADORO_DECL std::optional<fate> pass_gates(context& sender, flight& one);
   KADORO_DECL std::optional<fate> pass_link(flight& one, link_policy const& link, time_point& leaves);
   KADORO_DECL bool join_queue(flight const& one, link_policy const& link, time_point& leaves);
@@ -182,6 +186,7 @@ class world final : public coro::scheduler {
   std::vector<flight*> idle_;                     // the ones to use again
   std::unordered_map<endpoint, place, detail::address_hash> places_;
   std::uint64_t host_count_ = 0;
+  std::uint64_t stream_count_ = 0;
   std::vector<std::unique_ptr<nat>> nats_;
   std::vector<std::unique_ptr<context>> owned_;  // last: hosts go before what they use
 };

@@ -7,9 +7,9 @@
 
 namespace kadoro::inline KADORO_ABI::io::sim {
 
-/// What happened in a world. Of datagrams, those `sent`, `injected` and `duplicated` end in exactly one fate from
-/// `delivered` to `overflow`, or are on their way; ICMP messages are not counted. Faults of hosts count when they had
-/// an effect, not when they were asked for.
+/// What happened in a world. Of datagrams (segments of TCP are some, too), those `sent`, `injected` and `duplicated`
+/// end in exactly one fate from `delivered` to `overflow`, or are on their way; ICMP messages are not counted. Faults
+/// of hosts count when they had an effect, not when they were asked for.
 struct world_counters {
   std::uint64_t sent = 0;        ///< by a port
   std::uint64_t injected = 0;    ///< by `inject`
@@ -36,7 +36,8 @@ struct world_counters {
   std::uint64_t slowed = 0;           ///< datagrams that waited for a slow host
   std::uint64_t clock_changes = 0;    ///< of a clock's offset or drift
   std::uint64_t address_changes = 0;  ///< of hosts
-  std::uint64_t failed_opens = 0;     ///< of UDP ports, on purpose
+  std::uint64_t failed_opens = 0;     ///< of UDP ports and TCP sockets, on purpose
+  std::uint64_t calls_ignored = 0;    ///< to TCP listeners with a full backlog; the callers try again
 
   /// Datagrams that came to their end.
   std::uint64_t ended() const noexcept {

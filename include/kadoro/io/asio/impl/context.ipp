@@ -7,6 +7,7 @@
 
 #include "kadoro/coro/event.hpp"
 #include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/posix/tcp_descriptor.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
 
 // Asio last: see context.hpp.
@@ -42,6 +43,7 @@ KADORO_DECL context::~context() {
   inbox_->close();
   roots_.destroy_all();
   while (ports_.linked()) static_cast<detail::udp_state*>(ports_.next())->close();
+  while (sockets_.linked()) static_cast<detail::socket_state*>(sockets_.next())->close();
   *self_ = nullptr;
 }
 
@@ -59,7 +61,11 @@ KADORO_DECL void context::arm(coro::timer_node& node, time_point due) noexcept {
   turn_later();
 }
 
-KADORO_DECL void context::disarm(coro::timer_node& node) noexcept { wheel_.disarm(node); }
+KADORO_DECL void context::disarm(coro::timer_node& node) noexcept {
+  wheel_.disarm(node);
+  if (timer_set_)
+    turn_later();  // outside of a turn: asio's timer, if it is the last, must not keep the io_context at work
+}
 
 KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
   auto const descriptor = posix::open_udp_descriptor(local);
@@ -67,6 +73,26 @@ KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& 
   auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
   state->link_before(ports_);
   return std::make_unique<detail::port>(std::move(state));
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_connection>> context::connect_tcp(endpoint const& remote) {
+  auto const descriptor = posix::start_tcp_connect(remote);
+  if (!descriptor) return fail(descriptor.error());
+  return adopt(*descriptor, remote, false);
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_acceptor>> context::listen_tcp(endpoint const& local, std::size_t backlog) {
+  auto const descriptor = posix::open_tcp_listener(local, backlog);
+  if (!descriptor) return fail(descriptor.error());
+  auto state = std::make_shared<detail::acceptor_state>(*this, *descriptor);
+  state->link_before(sockets_);
+  return std::make_unique<detail::acceptor>(std::move(state));
+}
+
+KADORO_DECL std::unique_ptr<tcp_connection> context::adopt(int descriptor, endpoint const& remote, bool is_connected) {
+  auto state = std::make_shared<detail::tcp_state>(*this, descriptor, remote, is_connected);
+  state->link_before(sockets_);
+  return std::make_unique<detail::connection>(std::move(state));
 }
 
 KADORO_DECL void context::spawn(coro::task<void> work) {

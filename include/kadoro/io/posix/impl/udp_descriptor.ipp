@@ -11,17 +11,10 @@
 #include <system_error>
 
 #include "kadoro/io/posix/socket_address.hpp"
+#include "kadoro/io/posix/socket_option.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
-
-namespace detail {
-
-inline void set_option(int descriptor, int level, int name, int value) noexcept {
-  static_cast<void>(::setsockopt(descriptor, level, name, &value, sizeof value));
-}
-
-}  // namespace detail
 
 KADORO_DECL result<int> open_udp_descriptor(endpoint const& local) {
   auto const failed = [&](char const* what, int cause) {

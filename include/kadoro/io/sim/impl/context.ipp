@@ -36,6 +36,7 @@ KADORO_DECL void context::shut_down() {
   assert(!in_turn_ && !firing_ && "kadoro: a host cannot crash or be destroyed from inside its own code");
   if (crashed_) return;
   if (inbox_) inbox_->close();
+  tcp_.drop_all();  // before programs could close their streams politely
   roots_.destroy_all();
   crashed_ = true;
   while (!ports_.empty()) ports_.back()->close();
@@ -77,6 +78,7 @@ KADORO_DECL void context::change_address(endpoint const& from, endpoint const& t
     each->local_ = new_key;
     each->local_.set_port(number);
   }
+  tcp_.rebind(old_key, new_key);
   ++world_.counters_.address_changes;
 }
 
@@ -229,12 +231,9 @@ KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& 
     ++world_.counters_.failed_opens;
     return fail(errc::io_failure, "UDP port " + local.to_string() + ": no socket: Too many open files");
   }
-  endpoint bound = detail::host_key(local);
-  auto const own = std::find_if(addresses_.begin(), addresses_.end(), [&](endpoint const& mine) {
-    return mine == bound || (bound.is_unspecified() && mine.is_v6() == bound.is_v6());
-  });
-  if (own == addresses_.end()) return failed(errc::io_failure, "the host has no such address");
-  bound = *own;
+  endpoint const* const own = find_own(local);
+  if (own == nullptr) return failed(errc::io_failure, "the host has no such address");
+  endpoint bound = *own;
   bound.set_port(local.port());
   if (local.port() == 0) {
     for (int tries = 0; tries < 16384; ++tries) {
@@ -245,6 +244,34 @@ KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& 
   }
   if (find_port(bound) != nullptr) return failed(errc::address_in_use, "the address is in use");
   return std::make_unique<detail::port>(*this, bound);
+}
+
+KADORO_DECL endpoint const* context::find_own(endpoint const& address) const noexcept {
+  endpoint const key = detail::host_key(address);
+  for (endpoint const& mine : addresses_)
+    if (mine == key || (key.is_unspecified() && mine.is_v6() == key.is_v6())) return &mine;
+  return nullptr;
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_connection>> context::connect_tcp(endpoint const& remote) {
+  auto const failed = [&](errc code, char const* why) {
+    return fail(tcp_error(code, "TCP connection to", remote, why));
+  };
+  if (remote.port() == 0 || remote.is_unspecified())
+    return failed(errc::invalid_argument, "that is no address to connect to");
+  endpoint const* const own = find_own(remote.is_v6() ? endpoint::v6({}, 0) : endpoint::v4({}, 0));
+  if (own == nullptr) return failed(errc::unreachable, "the host has no address of that family");
+  if (crashed_) return failed(errc::io_failure, "the host has crashed");
+  return tcp_.connect(*own, remote);
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_acceptor>> context::listen_tcp(endpoint const& local, std::size_t backlog) {
+  endpoint const* const own = find_own(local);
+  if (own == nullptr) return fail(tcp_error(errc::io_failure, "TCP listener", local, "the host has no such address"));
+  if (crashed_) return fail(tcp_error(errc::io_failure, "TCP listener", local, "the host has crashed"));
+  endpoint bound = *own;
+  bound.set_port(local.port());
+  return tcp_.listen(bound, backlog);
 }
 
 KADORO_DECL void context::spawn(coro::task<void> work) {

@@ -62,6 +62,7 @@ KADORO_DECL world::flight* world::new_flight(endpoint const& from, endpoint cons
   one.island = 0;
   one.digest = 0;
   one.hint = false;
+  one.tcp = false;
   return &one;
 }
 
@@ -87,13 +88,14 @@ KADORO_DECL void world::finish(flight& one, fate what) {
   land(one);
 }
 
-KADORO_DECL void world::send(context& sender, endpoint const& from, endpoint const& to, bytes_view data) {
+KADORO_DECL void world::send(context& sender, endpoint const& from, endpoint const& to, bytes_view data, bool tcp) {
   ++counters_.sent;
   flight* const one = new_flight(from, to, data);
   if (one == nullptr) {
     ++counters_.lost;
     return;
   }
+  one->tcp = tcp;
   auto const stopped = pass_gates(sender, *one);
   if (stopped) return finish(*one, *stopped);
   link_policy const* const own = own_link(one->from, to);
@@ -106,6 +108,7 @@ KADORO_DECL void world::send(context& sender, endpoint const& from, endpoint con
   if (copy == nullptr) return;
   copy->origin = one->origin;
   copy->inside = one->inside;
+  copy->tcp = one->tcp;
   copy->island = one->island;
   report(*copy, fate::duplicated);
   depart(*copy, own, leaves);
@@ -231,14 +234,15 @@ KADORO_DECL void world::on_arrival(coro::timer_node& node) {
 KADORO_DECL void world::arrive(flight& one) {
   ++internal_fired_;
   fate const what = try_to_deliver(one);
-  if (what == fate::delivered) {  // it is the port's now
+  if (what == fate::delivered && !one.tcp) {  // it is the port's now
     if (!one.hint) report(one, what);
     return;
   }
   finish(one, what);
 }
 
-/// Through the receiver's gates to its port, which takes it over if this returns `delivered`.
+/// Through the receiver's gates to its port, which takes a datagram over if this returns `delivered`; its TCP has then
+/// looked at a segment.
 KADORO_DECL fate world::try_to_deliver(flight& one) {
   if (is_blocked(one)) return fate::blocked;
   place const outer = find_place(one.to);
@@ -256,6 +260,11 @@ KADORO_DECL fate world::try_to_deliver(flight& one) {
   if (islanders_ > 0 && is_parted(one, *host)) return fate::partitioned;
   if (host->firewall_memory_ > duration::zero() && !host->firewall_.allows(target.port(), one.from, now_))
     return fate::firewalled;
+  if (one.tcp) {
+    if (host->paused_) return fate::overflow;  // it is sent again
+    host->tcp_.take(target, one.from, one.data);
+    return fate::delivered;
+  }
   detail::port* const port = host->find_port(target);
   if (port != nullptr) return port->arrive(one) ? fate::delivered : fate::overflow;
   if (!one.hint && hints_ && !host->paused_ && host->nat_ == nullptr) answer_unheard(one);
