@@ -13,6 +13,7 @@
 #include "kadoro/io/posix/boot_clock.hpp"
 #include "kadoro/io/posix/interface_addresses.hpp"
 #include "kadoro/io/posix/receive_block.hpp"
+#include "kadoro/io/posix/send_queue.hpp"
 #include "kadoro/io/ready_queue.hpp"
 #include "kadoro/io/reset_on_exit.hpp"
 #include "kadoro/io/spin_budget.hpp"
@@ -102,6 +103,7 @@ class context final : public io::context {
   std::vector<std::shared_ptr<detail::udp_state>> unsent_;    // ports with something to flush
   std::vector<std::shared_ptr<detail::udp_state>> flushing_;  // the same, while they are flushed
   posix::receive_block received_;
+  posix::send_pool sending_;
   coro::spawned_list roots_;
 
   spin_budget spin_;

@@ -12,7 +12,9 @@ namespace kadoro::inline KADORO_ABI::io::posix {
 /// keeps the queue, the counters and the receiver. The socket belongs to the backend.
 class udp_channel {
  public:
-  explicit udp_channel(int descriptor) noexcept : descriptor_(descriptor), local_(bound_address(descriptor)) {}
+  /// `blocks` must live until `close`.
+  udp_channel(int descriptor, send_pool& blocks) noexcept
+      : descriptor_(descriptor), local_(bound_address(descriptor)), queue_(blocks) {}
   udp_channel(udp_channel const&) = delete;
   udp_channel& operator=(udp_channel const&) = delete;
 

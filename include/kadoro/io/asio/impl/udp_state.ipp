@@ -6,7 +6,7 @@
 namespace kadoro::inline KADORO_ABI::io::asio::detail {
 
 KADORO_DECL udp_state::udp_state(context& owner, int descriptor)
-    : owner_(&owner), descriptor_(owner.native(), descriptor), channel_(descriptor) {}
+    : owner_(&owner), descriptor_(owner.native(), descriptor), channel_(descriptor, owner.sending_) {}
 
 KADORO_DECL void udp_state::set_receiver(udp_port::receiver* to) noexcept {
   channel_.set_receiver(to);

@@ -90,6 +90,7 @@ KADORO_DECL void udp_channel::close() noexcept {
   receiver_ = nullptr;
   if (!is_open()) return;
   flush_some();
+  queue_.clear();
   descriptor_ = -1;
 }
 

@@ -32,7 +32,7 @@ KADORO_DECL void receive_operation::complete(int result, std::uint32_t flags) no
 }
 
 KADORO_DECL udp_state::udp_state(context& owner, int descriptor)
-    : owner_(&owner), descriptor_(descriptor), channel_(descriptor), retry_(*this) {
+    : owner_(&owner), descriptor_(descriptor), channel_(descriptor, owner.sending_), retry_(*this) {
   ring& on = *owner.ring_;
   if (on.buffers() != nullptr) {
     receive_ = make_operation<receive_operation>(on, *on.buffers(), descriptor, *this);
