@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Runs the benchmark suite on programs that are built already; ./scripts/bench builds them and calls this."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lab import latency, report  # noqa: E402
+from lab.machine import Machine, note  # noqa: E402
+from lab.results import Results  # noqa: E402
+from lab.swarm import RIVALS, OpenDhtSigned  # noqa: E402
+
+CHAPTERS = ["latency"]
+
+
+def arguments():
+    ask = argparse.ArgumentParser(description=__doc__)
+    ask.add_argument("--build", required=True, help="folder that CMake built in")
+    ask.add_argument("--out", required=True, help="folder for CSV, JSON, Markdown and pictures")
+    ask.add_argument("--quick", action="store_true", help="fewer blocks and rounds: at most five minutes")
+    ask.add_argument("--json", action="store_true", help="one JSON object on stdout instead of the table")
+    ask.add_argument("--io", default="asio", help="kadoro's backend")
+    ask.add_argument("--blocks", type=int, help="how many blocks of each chapter")
+    ask.add_argument("--only", default=",".join(CHAPTERS), help="chapters, by commas: " + ",".join(CHAPTERS))
+    ask.add_argument("--realtime", type=int, default=0, help="real-time priority of what is measured, on a busy machine")
+    return ask.parse_args()
+
+
+def rivals_of(machine, results):
+    """Those that were built; what is compared with the others is not measured, and says so."""
+    here = []
+    for rival in RIVALS:
+        if machine.program(rival.program):
+            here.append(rival)
+        else:
+            results.skip(f"{rival.name} was not found when this was built",
+                         *[name for name in report.BARS if name.endswith("_" + rival.name)])
+    return here
+
+
+def versions_of(machine):
+    out = {}
+    for name in ("libopendht-dev", "libtorrent-rasterbar-dev", "g++"):
+        said = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True)
+        if said.returncode == 0:
+            out[name] = said.stdout
+    return out
+
+
+def main():
+    ask = arguments()
+    machine = Machine(ask.build, ask.io, ask.realtime)
+    results = Results()
+    rivals = rivals_of(machine, results)
+    blocks = ask.blocks or (5 if ask.quick else 10)
+    began = time.monotonic()
+    for chapter in ask.only.split(","):
+        note(f"chapter {chapter}, {time.monotonic() - began:.0f} s so far")
+        if chapter == "latency":
+            signed = [OpenDhtSigned] if machine.program(OpenDhtSigned.program) else []
+            latency.run(machine, results, rivals + signed, blocks, 50 if ask.quick else 200)
+        else:
+            sys.exit(f"bench: no such chapter: {chapter}")
+    about = report.machine_text(machine, versions_of(machine))
+    text = report.write(results, about, ask.out)
+    print(json.dumps(report.as_json(results, about)) if ask.json else text)
+    note(f"{time.monotonic() - began:.0f} s in all; files in {ask.out}")
+
+
+main()

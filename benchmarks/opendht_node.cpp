@@ -1,0 +1,213 @@
+// One OpenDHT node, driven by lines on its standard input as kadoro_node is.
+
+#include <opendht.h>
+#include <opendht/log.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <iostream>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "common/command.hpp"
+#include "common/samples.hpp"
+
+namespace {
+
+using bench::command;
+using bench::json;
+using bench::plan;
+using bench::samples;
+
+/// Operations that are under way together. OpenDHT answers on a thread of its own, which starts the next one itself:
+/// that is faster than any wake-up of ours.
+class batch {
+ public:
+  batch(dht::DhtRunner& node, command const& line)
+      : node_(node), what_(line), get_(line.word() == "get"), times_(what_.count) {}
+
+  json run() {
+    times_.start();
+    {
+      std::lock_guard const lock(mutex_);
+      for (std::size_t i = 0; i < what_.in_flight; ++i) start_next();
+    }
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] { return times_.done() == what_.count; });
+    return times_.report();
+  }
+
+ private:
+  struct one {
+    std::vector<std::uint8_t> value;
+    dht::InfoHash key;
+    bench::clock::time_point began{};
+    bench::clock::time_point found{};
+    bool right = false;
+  };
+
+  void start_next() {
+    if (next_ == what_.count) return;
+    std::size_t const index = next_++;
+    auto const op = std::make_shared<one>();
+    op->value = what_.value(index);
+    op->key = what_.is_signed ? dht::InfoHash::get(what_.key(index)) : dht::InfoHash::get(op->value);
+    auto const value = std::make_shared<dht::Value>(op->value);
+    op->began = bench::clock::now();
+    if (get_)
+      get(op);
+    else if (what_.is_signed)
+      node_.putSigned(op->key, value, [this, op](bool good) { ended(op, good); });
+    else
+      node_.put(op->key, value, [this, op](bool good) { ended(op, good); });
+  }
+
+  void get(std::shared_ptr<one> const& op) {
+    node_.get(
+        op->key,
+        [op](std::shared_ptr<dht::Value> const& value) {
+          if (op->right || value->data != op->value) return true;
+          op->found = bench::clock::now();
+          op->right = true;
+          return false;  // one copy is enough
+        },
+        [this, op](bool good) { ended(op, good && op->right); });
+  }
+
+  void ended(std::shared_ptr<one> const& op, bool good) {
+    auto const now = bench::clock::now();
+    std::lock_guard const lock(mutex_);
+    if (good) {
+      times_.add(op->began, now);
+      if (get_) times_.add_first(op->began, op->found);
+    } else {
+      times_.fail(get_ ? "not found" : "not stored");
+    }
+    start_next();
+    if (times_.done() == what_.count) finished_.notify_one();
+  }
+
+  dht::DhtRunner& node_;
+  plan what_;
+  bool get_;
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  samples times_;
+  std::size_t next_ = 0;
+};
+
+/// The shards of a swarm: one is announced here, all are sought until they are seen.
+class shard_search {
+ public:
+  shard_search(dht::DhtRunner& node, std::size_t own, std::size_t total) : node_(node), own_(own), total_(total) {}
+
+  void run() {
+    node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))), [this](bool good) {
+      if (good) tell("announced");
+      else run_again();
+    });
+    for (std::size_t shard = 0; shard < total_; ++shard)
+      if (shard != own_) listen(shard);
+  }
+
+ private:
+  static dht::InfoHash key(std::size_t shard) { return dht::InfoHash::get("shard/" + std::to_string(shard)); }
+
+  /// `listen` is OpenDHT's own way to hear of a value as soon as it is there.
+  void listen(std::size_t shard) {
+    node_.listen(key(shard), [this, shard](std::vector<std::shared_ptr<dht::Value>> const& values, bool expired) {
+      if (!expired && !values.empty()) seen(shard);
+      return true;
+    });
+  }
+  void seen(std::size_t shard) {
+    std::lock_guard const lock(mutex_);
+    if (!seen_.insert(shard).second || seen_.size() + 1 < total_) return;
+    tell("complete");
+  }
+  void run_again() {
+    std::thread([this] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
+                [this](bool good) {
+                  if (good) tell("announced");
+                  else run_again();
+                });
+    }).detach();
+  }
+  static void tell(char const* event) {
+    bench::say({{"event", event},
+                {"mono_ms", bench::us_between(bench::clock::time_point(), bench::clock::now()) / 1000}});
+  }
+
+  dht::DhtRunner& node_;
+  std::size_t own_;
+  std::size_t total_;
+  std::mutex mutex_;
+  std::set<std::size_t> seen_;
+};
+
+dht::SockAddr address_of(std::string const& text) {
+  auto const colon = text.rfind(':');
+  dht::SockAddr at;
+  at.setFamily(AF_INET);
+  at.setAddress(text.substr(0, colon).c_str());
+  at.setPort(static_cast<in_port_t>(std::stoul(text.substr(colon + 1))));
+  return at;
+}
+
+/// Tells the node of others, as a program that knows some would; it pings them.
+json meet(dht::DhtRunner& node, command const& line) {
+  std::vector<dht::SockAddr> others;
+  std::istringstream in(line.text("nodes"));
+  for (std::string one; std::getline(in, one, ',');) others.push_back(address_of(one));
+  node.bootstrap(std::move(others));
+  return {{"met", true}};
+}
+
+json answer(dht::DhtRunner& node, command const& line) {
+  if (line.word() == "meet") return meet(node, line);
+  if (line.word() == "put" || line.word() == "get") return batch(node, line).run();
+  if (line.word() == "state") return {{"peers", node.getNodesStats(AF_INET).good_nodes}};
+  if (line.word() == "usage") return bench::usage();
+  return {{"error", "no such command: " + line.word()}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  command const settings(argc, argv);
+  std::string const listen = settings.text("listen", "127.0.0.1:0");
+  auto const colon = listen.rfind(':');
+
+  // Its best: no limits on requests, room for all values, 2048 bits of RSA instead of 4096 (it makes keys on
+  // elliptic curves, but 2.4 does not verify what they sign).
+  dht::DhtRunner::Config config;
+  auto& of_node = config.dht_config.node_config;
+  of_node.max_req_per_sec = -1;
+  of_node.max_peer_req_per_sec = -1;
+  of_node.max_searches = -1;
+  of_node.max_store_size = -1;
+  of_node.max_store_keys = -1;
+  if (settings.text("identity") == "yes") config.dht_config.id = dht::crypto::generateIdentity("bench", {}, 2048);
+  dht::SockAddr const at = address_of(listen);
+  config.bind4 = at;
+
+  dht::DhtRunner node;
+  node.run(at.getPort(), config);
+  bench::say({{"address", listen.substr(0, colon) + ":" + std::to_string(node.getBoundPort())},
+              {"backend", std::string("opendht ") + dht::version()}});
+  std::string const seed = settings.text("bootstrap");
+  if (!seed.empty()) node.bootstrap(address_of(seed));
+
+  std::unique_ptr<shard_search> shards;
+  if (std::size_t const total = settings.number("shards"); total > 0) {
+    shards = std::make_unique<shard_search>(node, settings.number("shard"), total);
+    shards->run();
+  }
+  std::string line;
+  while (std::getline(std::cin, line) && line != "quit") bench::say(answer(node, command(line)));
+  std::cout.flush();
+  std::_Exit(0);  // without the goodbyes of hundreds of values
+}
