@@ -10,12 +10,12 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lab import latency, report  # noqa: E402
+from lab import cold_start, latency, report, wan  # noqa: E402
 from lab.machine import Machine, note  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.swarm import RIVALS, OpenDhtSigned  # noqa: E402
 
-CHAPTERS = ["latency"]
+CHAPTERS = ["latency", "cold_start", "wan"]
 
 
 def arguments():
@@ -28,6 +28,8 @@ def arguments():
     ask.add_argument("--blocks", type=int, help="how many blocks of each chapter")
     ask.add_argument("--only", default=",".join(CHAPTERS), help="chapters, by commas: " + ",".join(CHAPTERS))
     ask.add_argument("--realtime", type=int, default=0, help="real-time priority of what is measured, on a busy machine")
+    ask.add_argument("--jitter-ms", type=float, default=0, help="at a distance, up to so much more each way")
+    ask.add_argument("--loss-percent", type=float, default=0, help="at a distance, of packets, each way")
     return ask.parse_args()
 
 
@@ -64,6 +66,10 @@ def main():
         if chapter == "latency":
             signed = [OpenDhtSigned] if machine.program(OpenDhtSigned.program) else []
             latency.run(machine, results, rivals + signed, blocks, 50 if ask.quick else 200)
+        elif chapter == "cold_start":
+            cold_start.run(machine, results, rivals, blocks)
+        elif chapter == "wan":
+            wan.run(machine, results, rivals, blocks, 5 if ask.quick else 10, ask.jitter_ms, ask.loss_percent)
         else:
             sys.exit(f"bench: no such chapter: {chapter}")
     about = report.machine_text(machine, versions_of(machine))

@@ -188,18 +188,14 @@ class shard_search {
   void hear(lt::alert& what) {
     if (auto const* put_done = lt::alert_cast<lt::dht_put_alert>(&what)) {
       if (put_done->num_success == 0) return put();
-      if (!announced_) tell("announced");
+      if (!announced_) bench::tell("announced");
       announced_ = true;
     } else if (auto const* item = lt::alert_cast<lt::dht_mutable_item_alert>(&what)) {
       auto const shard = static_cast<std::size_t>(std::stoul(item->salt));
       if (item->authoritative) asked_.erase(shard);
       if (item->item.type() != lt::entry::string_t || item->item.string().size() != 120) return;
-      if (seen_.insert(shard).second && seen_.size() == total_) tell("complete");
+      if (seen_.insert(shard).second && seen_.size() == total_) bench::tell("complete");
     }
-  }
-  static void tell(char const* event) {
-    bench::say({{"event", event},
-                {"mono_ms", bench::us_between(bench::clock::time_point(), bench::clock::now()) / 1000}});
   }
 
   lt::session& node_;
@@ -271,6 +267,7 @@ lt::settings_pack settings_for(std::string const& listen, std::string const& see
 
 int main(int argc, char** argv) {
   command const settings(argc, argv);
+  bench::tell("started");
   // No TLS is spoken here, and to read the system's certificates takes longer than all the rest of the start.
   setenv("SSL_CERT_FILE", "/dev/null", 1);
   setenv("SSL_CERT_DIR", "/nonexistent", 1);

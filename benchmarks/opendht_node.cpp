@@ -104,7 +104,7 @@ class shard_search {
 
   void run() {
     node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))), [this](bool good) {
-      if (good) tell("announced");
+      if (good) bench::tell("announced");
       else run_again();
     });
     for (std::size_t shard = 0; shard < total_; ++shard)
@@ -124,21 +124,17 @@ class shard_search {
   void seen(std::size_t shard) {
     std::lock_guard const lock(mutex_);
     if (!seen_.insert(shard).second || seen_.size() + 1 < total_) return;
-    tell("complete");
+    bench::tell("complete");
   }
   void run_again() {
     std::thread([this] {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
                 [this](bool good) {
-                  if (good) tell("announced");
+                  if (good) bench::tell("announced");
                   else run_again();
                 });
     }).detach();
-  }
-  static void tell(char const* event) {
-    bench::say({{"event", event},
-                {"mono_ms", bench::us_between(bench::clock::time_point(), bench::clock::now()) / 1000}});
   }
 
   dht::DhtRunner& node_;
@@ -178,6 +174,7 @@ json answer(dht::DhtRunner& node, command const& line) {
 
 int main(int argc, char** argv) {
   command const settings(argc, argv);
+  bench::tell("started");
   std::string const listen = settings.text("listen", "127.0.0.1:0");
   auto const colon = listen.rfind(':');
 

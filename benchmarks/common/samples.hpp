@@ -26,6 +26,11 @@ double us_between(Instant from, Instant to) {
 /// One line, at once: the runner waits for it.
 inline void say(json const& line) { std::cout << line.dump() << std::endl; }
 
+/// Something happened, now.
+inline void tell(char const* event) {
+  say({{"event", event}, {"mono_ms", us_between(clock::time_point(), clock::now()) / 1000}});
+}
+
 /// How long each of some operations took.
 class samples {
  public:

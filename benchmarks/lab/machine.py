@@ -1,5 +1,6 @@
 """Programs that are driven by lines, and where on this machine they run."""
 
+import copy
 import json
 import os
 import subprocess
@@ -20,6 +21,17 @@ class Machine:
         cores = sorted(os.sched_getaffinity(0))
         self.asking_core, self.answering_core = cores[0], cores[-1]
         self.cores = cores
+
+    def unpinned(self):
+        """The same, with both cores for everybody."""
+        free = copy.copy(self)
+        free.asking_core = free.answering_core = None
+        return free
+
+    @property
+    def io_flag(self):
+        """For programs of the examples; one that knows one backend only has no such flag."""
+        return [] if self.backend == "asio" else ["--io", self.backend]
 
     def program(self, name):
         path = os.path.join(self.build, "benchmarks", f"bench_{name}")
