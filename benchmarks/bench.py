@@ -10,12 +10,13 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lab import cold_start, latency, report, wan  # noqa: E402
+from lab import cold_start, compile_cost, latency, memory, micro, report, throughput, trouble, wan  # noqa: E402
 from lab.machine import Machine, note  # noqa: E402
+from lab.raw import Raw  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.swarm import RIVALS, OpenDhtSigned  # noqa: E402
 
-CHAPTERS = ["latency", "cold_start", "wan"]
+CHAPTERS = ["latency", "cold_start", "wan", "throughput", "trouble", "micro", "memory", "compile"]
 
 
 def arguments():
@@ -54,6 +55,31 @@ def versions_of(machine):
     return out
 
 
+def run_chapter(chapter, ask, machine, results, rivals, blocks):
+    if chapter == "latency":
+        signed = [OpenDhtSigned] if machine.program(OpenDhtSigned.program) else []
+        latency.run(machine, results, rivals + signed, blocks, 50 if ask.quick else 200)
+    elif chapter == "cold_start":
+        cold_start.run(machine, results, rivals, blocks)
+    elif chapter == "wan":
+        wan.run(machine, results, rivals, blocks, 5 if ask.quick else 10, ask.jitter_ms, ask.loss_percent)
+    elif chapter == "throughput":
+        throughput.run(machine, results, rivals, blocks, 0.5 if ask.quick else 1, ask.quick)
+    elif chapter == "trouble":
+        trouble.run(machine, results, rivals, blocks, 200, 50 if ask.quick else 200)
+    elif chapter == "micro":
+        micro.run(machine, results, blocks, 0.05 if ask.quick else 0.2)
+        micro.allocations(machine, results)
+    elif chapter == "memory":
+        memory.run(machine, results, rivals, 3)
+    elif chapter == "compile":
+        raw = Raw(machine, servers=1)
+        try:
+            compile_cost.run(machine, results, 2 if ask.quick else blocks, raw.ping)
+        finally:
+            raw.stop()
+
+
 def main():
     ask = arguments()
     machine = Machine(ask.build, ask.io, ask.realtime)
@@ -62,16 +88,10 @@ def main():
     blocks = ask.blocks or (5 if ask.quick else 10)
     began = time.monotonic()
     for chapter in ask.only.split(","):
+        if chapter not in CHAPTERS:
+            sys.exit(f"bench: no such chapter: {chapter}; there are {', '.join(CHAPTERS)}")
         note(f"chapter {chapter}, {time.monotonic() - began:.0f} s so far")
-        if chapter == "latency":
-            signed = [OpenDhtSigned] if machine.program(OpenDhtSigned.program) else []
-            latency.run(machine, results, rivals + signed, blocks, 50 if ask.quick else 200)
-        elif chapter == "cold_start":
-            cold_start.run(machine, results, rivals, blocks)
-        elif chapter == "wan":
-            wan.run(machine, results, rivals, blocks, 5 if ask.quick else 10, ask.jitter_ms, ask.loss_percent)
-        else:
-            sys.exit(f"bench: no such chapter: {chapter}")
+        run_chapter(chapter, ask, machine, results, rivals, blocks)
     about = report.machine_text(machine, versions_of(machine))
     text = report.write(results, about, ask.out)
     print(json.dumps(report.as_json(results, about)) if ask.json else text)

@@ -99,12 +99,45 @@ coro::task<json> operate(kad::node& node, command const& line) {
   co_return out;
 }
 
+/// Further nodes in this process, to see what one takes.
+class crowd {
+ public:
+  coro::task<json> grow(kad::node& first, std::size_t count) {
+    auto const before = bench::usage();
+    kad::node_options options;
+    options.listen = io::endpoint::parse("127.0.0.1:0").value();
+    options.bootstrap = first.addresses();
+    std::size_t joined = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      auto const self = crypto::identity::generate(first.context().random());
+      nodes_.push_back(kad::node::open(first.context(), self, options).value());
+      auto const done = co_await nodes_.back()->join();
+      joined += done ? 1U : 0U;
+    }
+    auto const rested = co_await coro::sleep_for(std::chrono::seconds(1));
+    static_cast<void>(rested);
+    auto const after = bench::usage();
+    co_return json{{"joined", joined}, {"before", before["rss_bytes"]}, {"after", after["rss_bytes"]}};
+  }
+
+  coro::task<void> close() {
+    for (auto const& each : nodes_) {
+      auto const closed = co_await each->close(std::chrono::milliseconds(100));
+      static_cast<void>(closed);
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<kad::node>> nodes_;
+};
+
 json state_of(kad::node& node) {
   return {{"peers", node.servers()}, {"settled", node.settled()}, {"records", node.store().size()}};
 }
 
-coro::task<json> answer(kad::node& node, command const& line) {
+coro::task<json> answer(kad::node& node, crowd& others, command const& line) {
   if (line.word() == "put" || line.word() == "get") co_return co_await operate(node, line);
+  if (line.word() == "crowd") co_return co_await others.grow(node, line.number("count", 1));
   if (line.word() == "state") co_return state_of(node);
   if (line.word() == "usage") co_return bench::usage();
   if (line.word() == "counters") co_return json{{"text", node.counters_text()}};
@@ -114,12 +147,14 @@ coro::task<json> answer(kad::node& node, command const& line) {
 using lines = coro::channel<std::string>;
 
 coro::task<int> serve(kad::node& node, lines& in) {
+  crowd others;
   for (;;) {
     auto const line = co_await in.receive();
     if (!line || *line == "quit") break;
-    json const out = co_await answer(node, command(*line));
+    json const out = co_await answer(node, others, command(*line));
     bench::say(out);
   }
+  co_await others.close();
   co_await node.close();
   co_return 0;
 }
@@ -141,6 +176,9 @@ int main(int argc, char** argv) {
   kad::node_options options;
   options.listen = io::endpoint::parse(settings.text("listen", "127.0.0.1:0")).value();
   options.mode = settings.text("mode") == "client" ? kad::peer_mode::client : kad::peer_mode::server;
+  // As the rivals', without limits of rates. What checks them still runs.
+  static constexpr double no_limit = 1e12;
+  options.requests = {{no_limit, no_limit}, {no_limit, no_limit}, {no_limit, no_limit}, {no_limit, no_limit}, 4};
   options.replicas = settings.number("replicas", kad::node_options::default_replicas);
   if (auto const seed = settings.text("bootstrap"); !seed.empty())
     options.bootstrap = {multiformats::multiaddr::parse(seed).value()};

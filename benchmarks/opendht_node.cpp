@@ -162,7 +162,26 @@ json meet(dht::DhtRunner& node, command const& line) {
   return {{"met", true}};
 }
 
+/// Further nodes in this process, to see what one takes.
+json grow_crowd(dht::DhtRunner& first, command const& line) {
+  static std::vector<std::unique_ptr<dht::DhtRunner>> crowd;
+  auto const before = bench::usage();
+  for (std::size_t i = 0; i < line.number("count", 1); ++i) {
+    dht::DhtRunner::Config config;
+    config.bind4 = address_of("127.0.0.1:0");
+    crowd.push_back(std::make_unique<dht::DhtRunner>());
+    crowd.back()->run(0, config);
+    crowd.back()->bootstrap({address_of("127.0.0.1:" + std::to_string(first.getBoundPort()))});
+  }
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  std::size_t joined = 0;
+  for (auto const& each : crowd) joined += each->getNodesStats(AF_INET).good_nodes > 0 ? 1U : 0U;
+  auto const after = bench::usage();
+  return {{"joined", joined}, {"before", before["rss_bytes"]}, {"after", after["rss_bytes"]}};
+}
+
 json answer(dht::DhtRunner& node, command const& line) {
+  if (line.word() == "crowd") return grow_crowd(node, line);
   if (line.word() == "meet") return meet(node, line);
   if (line.word() == "put" || line.word() == "get") return batch(node, line).run();
   if (line.word() == "state") return {{"peers", node.getNodesStats(AF_INET).good_nodes}};

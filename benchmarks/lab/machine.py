@@ -18,6 +18,7 @@ class Machine:
         self.build = build
         self.backend = backend
         self.realtime = realtime
+        self.compiler = "g++"
         cores = sorted(os.sched_getaffinity(0))
         self.asking_core, self.answering_core = cores[0], cores[-1]
         self.cores = cores
