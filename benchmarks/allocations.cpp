@@ -178,9 +178,9 @@ int main(int argc, char** argv) {
   std::string const backend = settings.text("io", "asio");
   members servers;
   for (std::size_t i = 0; i < nodes; ++i)
-    servers.push_back(std::make_unique<member>(
-        backend, transport::peer_mode::server,
-        i == 0 ? std::vector<multiformats::multiaddr>() : servers.front()->addresses()));
+    servers.push_back(
+        std::make_unique<member>(backend, transport::peer_mode::server,
+                                 i == 0 ? std::vector<multiformats::multiaddr>() : servers.front()->addresses()));
   member client(backend, transport::peer_mode::client, servers.front()->addresses());
   auto const settled = [](kad::node& n) { return n.servers(); };
   for (auto const& each : servers)

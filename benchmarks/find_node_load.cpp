@@ -81,11 +81,12 @@ coro::task<json> run(batch& all) {
   double const seconds = bench::us_between(began, bench::clock::now()) / 1e6;
   io::udp_counters const after = all.self.counters();
   auto const average = [](std::uint64_t bytes, std::uint64_t packets) { return packets == 0 ? 0 : bytes / packets; };
-  co_return json{{"answered", all.count - all.failures},
-                 {"failures", all.failures},
-                 {"seconds", seconds},
-                 {"request_bytes", average(after.sent_bytes - before.sent_bytes, after.sent - before.sent)},
-                 {"answer_bytes", average(after.received_bytes - before.received_bytes, after.received - before.received)}};
+  co_return json{
+      {"answered", all.count - all.failures},
+      {"failures", all.failures},
+      {"seconds", seconds},
+      {"request_bytes", average(after.sent_bytes - before.sent_bytes, after.sent - before.sent)},
+      {"answer_bytes", average(after.received_bytes - before.received_bytes, after.received - before.received)}};
 }
 
 /// Opens `count` sessions, each from an end of its own, which stay.

@@ -1,5 +1,5 @@
-// A UDP echo on kadoro's seam: what a backend costs, without sessions and Kademlia. Answers as raw_limit's servers do, so
-// the same client can ask it.
+// A UDP echo on kadoro's seam: what a backend costs, without sessions and Kademlia. Answers as raw_limit's servers do,
+// so the same client can ask it.
 
 #include <cstring>
 #include <iostream>

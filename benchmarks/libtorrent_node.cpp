@@ -30,14 +30,17 @@ using bench::samples;
 struct key_pair {
   explicit key_pair(std::string const& tag) {
     std::array<char, 32> seed{};
-    for (std::size_t i = 0; i < tag.size(); ++i) seed[i % seed.size()] = static_cast<char>(seed[i % seed.size()] ^ tag[i]);
+    for (std::size_t i = 0; i < tag.size(); ++i)
+      seed[i % seed.size()] = static_cast<char>(seed[i % seed.size()] ^ tag[i]);
     std::tie(open, secret) = lt::dht::ed25519_create_keypair(seed);
   }
   lt::dht::public_key open;
   lt::dht::secret_key secret;
 };
 
-lt::entry entry_of(std::vector<std::uint8_t> const& value) { return lt::entry(std::string(value.begin(), value.end())); }
+lt::entry entry_of(std::vector<std::uint8_t> const& value) {
+  return lt::entry(std::string(value.begin(), value.end()));
+}
 
 lt::sha1_hash target_of(lt::entry const& value) {
   std::string encoded;
@@ -54,7 +57,8 @@ void put_mutable(lt::session& node, key_pair const& keys, std::string const& sal
         ++sequence;
         std::string encoded;
         lt::bencode(std::back_inserter(encoded), item);
-        signature = lt::dht::sign_mutable_item(encoded, with, lt::dht::sequence_number(sequence), keys.open, keys.secret).bytes;
+        signature =
+            lt::dht::sign_mutable_item(encoded, with, lt::dht::sequence_number(sequence), keys.open, keys.secret).bytes;
       },
       salt);
 }
@@ -70,7 +74,8 @@ class batch {
     for (std::size_t i = 0; i < what_.in_flight; ++i) start_next();
     std::vector<lt::alert*> alerts;
     while (times_.done() < what_.count) {
-      if (node_.wait_for_alert(std::chrono::seconds(30)) == nullptr) throw std::runtime_error("an operation does not end");
+      if (node_.wait_for_alert(std::chrono::seconds(30)) == nullptr)
+        throw std::runtime_error("an operation does not end");
       node_.pop_alerts(&alerts);
       for (lt::alert* const each : alerts) hear(*each);
     }
@@ -173,7 +178,8 @@ class shard_search {
     while (seen_.size() < total_ || !announced_) {
       if (bench::clock::now() >= ask_at) {
         for (std::size_t shard = 0; shard < total_; ++shard)
-          if (seen_.count(shard) == 0 && asked_.insert(shard).second) node_.dht_get_item(keys_.open.bytes, std::to_string(shard));
+          if (seen_.count(shard) == 0 && asked_.insert(shard).second)
+            node_.dht_get_item(keys_.open.bytes, std::to_string(shard));
         ask_at = bench::clock::now() + std::chrono::milliseconds(2);
       }
       if (node_.wait_for_alert(std::chrono::milliseconds(2)) == nullptr) continue;
@@ -252,9 +258,10 @@ lt::settings_pack settings_for(std::string const& listen, std::string const& see
   s.set_int(pack::alert_mask, lt::alert_category::dht | lt::alert_category::status);
   s.set_int(pack::alert_queue_size, 100000);
   s.set_bool(pack::enable_dht, true);
-  for (int const off : {pack::enable_lsd, pack::enable_upnp, pack::enable_natpmp, pack::enable_incoming_tcp, pack::enable_outgoing_tcp,
-                        pack::validate_https_trackers, pack::dht_restrict_routing_ips, pack::dht_restrict_search_ips,
-                        pack::dht_prefer_verified_node_ids, pack::dht_enforce_node_id, pack::dht_ignore_dark_internet})
+  for (int const off :
+       {pack::enable_lsd, pack::enable_upnp, pack::enable_natpmp, pack::enable_incoming_tcp, pack::enable_outgoing_tcp,
+        pack::validate_https_trackers, pack::dht_restrict_routing_ips, pack::dht_restrict_search_ips,
+        pack::dht_prefer_verified_node_ids, pack::dht_enforce_node_id, pack::dht_ignore_dark_internet})
     s.set_bool(off, false);
   s.set_int(pack::dht_search_branching, 16);
   s.set_int(pack::dht_upload_rate_limit, 1'000'000'000);
@@ -271,7 +278,8 @@ int main(int argc, char** argv) {
   // No TLS is spoken here, and to read the system's certificates takes longer than all the rest of the start.
   setenv("SSL_CERT_FILE", "/dev/null", 1);
   setenv("SSL_CERT_DIR", "/nonexistent", 1);
-  lt::session node(lt::session_params(settings_for(settings.text("listen", "127.0.0.1:0"), settings.text("bootstrap"))));
+  lt::session node(
+      lt::session_params(settings_for(settings.text("listen", "127.0.0.1:0"), settings.text("bootstrap"))));
   std::string const listen = settings.text("listen", "127.0.0.1:0");
   while (node.listen_port() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   bench::say({{"address", listen.substr(0, listen.rfind(':')) + ":" + std::to_string(node.listen_port())},

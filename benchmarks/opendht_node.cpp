@@ -103,10 +103,13 @@ class shard_search {
   shard_search(dht::DhtRunner& node, std::size_t own, std::size_t total) : node_(node), own_(own), total_(total) {}
 
   void run() {
-    node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))), [this](bool good) {
-      if (good) bench::tell("announced");
-      else run_again();
-    });
+    node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
+              [this](bool good) {
+                if (good)
+                  bench::tell("announced");
+                else
+                  run_again();
+              });
     for (std::size_t shard = 0; shard < total_; ++shard)
       if (shard != own_) listen(shard);
   }
@@ -131,8 +134,10 @@ class shard_search {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
                 [this](bool good) {
-                  if (good) bench::tell("announced");
-                  else run_again();
+                  if (good)
+                    bench::tell("announced");
+                  else
+                    run_again();
                 });
     }).detach();
   }

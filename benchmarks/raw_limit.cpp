@@ -109,8 +109,8 @@ void answer_one_by_one(int fd, bool spin) {
   for (;;) {
     sockaddr_in from{};
     socklen_t length = sizeof from;
-    ssize_t const got =
-        recvfrom(fd, buffer.data(), buffer.size(), spin ? MSG_DONTWAIT : 0, reinterpret_cast<sockaddr*>(&from), &length);
+    ssize_t const got = recvfrom(fd, buffer.data(), buffer.size(), spin ? MSG_DONTWAIT : 0,
+                                 reinterpret_cast<sockaddr*>(&from), &length);
     if (got < 0) continue;
     header head = read_packet(buffer, static_cast<std::size_t>(got));
     write_packet(buffer, head, head.answer_bytes);

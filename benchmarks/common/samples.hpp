@@ -75,7 +75,9 @@ class samples {
 inline json usage() {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
-  auto const seconds = [](timeval const& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  auto const seconds = [](timeval const& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   long pages = 0;
   long resident = 0;
   std::ifstream("/proc/self/statm") >> pages >> resident;

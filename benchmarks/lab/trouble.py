@@ -94,7 +94,7 @@ def bad_network(machine, results, rivals, count):
 def one_bad_network(results, name, swarm, count):
     """At 20 ms; nothing is demanded of anybody here, so failures are figures, too."""
     with swarm.putting() as putter, swarm.asking() as asker:
-        ask = dict(kind="content", tag="bad", bytes=VALUE_BYTES, count=count, in_flight=4, quorum="majority")
+        ask = dict(kind="content", tag="bad", bytes=VALUE_BYTES, count=count, in_flight=16, quorum="majority")
         for operation, node in (("put", putter), ("get", asker)):
             said = node.ask(operation, **ask)
             us = said.get("first_us") or said["us"]
