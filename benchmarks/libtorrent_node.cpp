@@ -250,7 +250,7 @@ json answer(lt::session& node, command const& line) {
 
 /// Its best for this: 16 requests at a time, no limits, nothing of BitTorrent around it, no rules that make sense for
 /// the addresses of the Internet only.
-lt::settings_pack settings_for(std::string const& listen, std::string const& seed) {
+lt::settings_pack settings_for(std::string const& listen, std::string const& seed, bool client) {
   using pack = lt::settings_pack;
   pack s;
   s.set_str(pack::listen_interfaces, listen);
@@ -263,6 +263,7 @@ lt::settings_pack settings_for(std::string const& listen, std::string const& see
         pack::validate_https_trackers, pack::dht_restrict_routing_ips, pack::dht_restrict_search_ips,
         pack::dht_prefer_verified_node_ids, pack::dht_enforce_node_id, pack::dht_ignore_dark_internet})
     s.set_bool(off, false);
+  s.set_bool(pack::dht_read_only, client);  // others do not take it into their tables, and do not wait for it later
   s.set_int(pack::dht_search_branching, 16);
   s.set_int(pack::dht_upload_rate_limit, 1'000'000'000);
   s.set_int(pack::dht_block_ratelimit, 1'000'000);
@@ -278,8 +279,8 @@ int main(int argc, char** argv) {
   // No TLS is spoken here, and to read the system's certificates takes longer than all the rest of the start.
   setenv("SSL_CERT_FILE", "/dev/null", 1);
   setenv("SSL_CERT_DIR", "/nonexistent", 1);
-  lt::session node(
-      lt::session_params(settings_for(settings.text("listen", "127.0.0.1:0"), settings.text("bootstrap"))));
+  lt::session node(lt::session_params(settings_for(settings.text("listen", "127.0.0.1:0"), settings.text("bootstrap"),
+                                                   settings.text("mode") == "client")));
   std::string const listen = settings.text("listen", "127.0.0.1:0");
   while (node.listen_port() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   bench::say({{"address", listen.substr(0, listen.rfind(':')) + ":" + std::to_string(node.listen_port())},

@@ -12,6 +12,7 @@ from .machine import note, start
 
 SHARDS = 8
 PATIENCE_S = 30
+REPLICAS = 4  # an announcement counts when a majority of these holds it
 
 
 class Times:
@@ -53,7 +54,8 @@ class KadoroShards:
                 spawned.append(now_ms())
                 processes.append(subprocess.Popen(
                     self.machine.prefix(None, inside) + [self.program] + arguments +
-                    ["--listen", listen, "--events", os.path.join(work, f"{i}"), "--status-interval", "0"] +
+                    ["--listen", listen, "--events", os.path.join(work, f"{i}"), "--status-interval", "0",
+                     "--replicas", str(REPLICAS)] +
                     self.machine.io_flag, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False))
 
             try:

@@ -135,8 +135,15 @@ class OpenDhtSigned(OpenDht):
 class Libtorrent(Introduced):
     name = "libtorrent"
     program = "libtorrent_node"
+    asker_settings = {"mode": "client"}
     unknown_allowed = 1  # its tables leave one out at times; every put is stored on all seven all the same
     failures_allowed = 0.1
 
 
-RIVALS = [Libtorrent, OpenDht]
+class Rust(Introduced):
+    name = "rust"
+    program = "rust_node"
+    kinds = ("content",)  # its records are neither signed nor named by their hash
+
+
+RIVALS = [Libtorrent, OpenDht, Rust]
