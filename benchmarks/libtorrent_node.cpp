@@ -171,6 +171,9 @@ class shard_search {
     seen_.insert(own);
   }
 
+  /// Announced it is when as many nodes hold it as a majority of four replicas.
+  static constexpr int copies = 3;
+
   void run() {
     put();
     std::vector<lt::alert*> alerts;
@@ -193,7 +196,7 @@ class shard_search {
 
   void hear(lt::alert& what) {
     if (auto const* put_done = lt::alert_cast<lt::dht_put_alert>(&what)) {
-      if (put_done->num_success == 0) return put();
+      if (put_done->num_success < copies) return put();
       if (!announced_) bench::tell("announced");
       announced_ = true;
     } else if (auto const* item = lt::alert_cast<lt::dht_mutable_item_alert>(&what)) {

@@ -35,7 +35,9 @@ class batch {
     }
     std::unique_lock lock(mutex_);
     finished_.wait(lock, [this] { return times_.done() == what_.count; });
-    return times_.report();
+    json out = times_.report();
+    if (!get_) out["receipt"] = {{"stored", copies_.load()}};
+    return out;
   }
 
  private:
@@ -58,9 +60,16 @@ class batch {
     if (get_)
       get(op);
     else if (what_.is_signed)
-      node_.putSigned(op->key, value, [this, op](bool good) { ended(op, good); });
+      node_.putSigned(op->key, value, stored(op));
     else
-      node_.put(op->key, value, [this, op](bool good) { ended(op, good); });
+      node_.put(op->key, value, stored(op));
+  }
+
+  dht::DoneCallback stored(std::shared_ptr<one> const& op) {
+    return [this, op](bool good, std::vector<std::shared_ptr<dht::Node>> const& holders) {
+      copies_ = holders.size();
+      ended(op, good);
+    };
   }
 
   void get(std::shared_ptr<one> const& op) {
@@ -95,6 +104,7 @@ class batch {
   std::condition_variable finished_;
   samples times_;
   std::size_t next_ = 0;
+  std::atomic<std::size_t> copies_ = 0;  // of what was put last
 };
 
 /// The shards of a swarm: one is announced here, all are sought until they are seen.
@@ -103,15 +113,10 @@ class shard_search {
   shard_search(dht::DhtRunner& node, std::size_t own, std::size_t total) : node_(node), own_(own), total_(total) {}
 
   void run() {
-    node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
-              [this](bool good) {
-                if (good)
-                  bench::tell("announced");
-                else
-                  run_again();
-              });
+    put();
     for (std::size_t shard = 0; shard < total_; ++shard)
       if (shard != own_) listen(shard);
+    std::thread([this] { ask_until_seen(); }).detach();
   }
 
  private:
@@ -129,17 +134,38 @@ class shard_search {
     if (!seen_.insert(shard).second || seen_.size() + 1 < total_) return;
     bench::tell("complete");
   }
-  void run_again() {
-    std::thread([this] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      node_.put(key(own_), dht::Value(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_))),
-                [this](bool good) {
-                  if (good)
-                    bench::tell("announced");
-                  else
-                    run_again();
-                });
-    }).detach();
+  /// Announced it is when as many nodes hold it as a majority of four replicas.
+  void put() {
+    static constexpr std::size_t copies = 3;
+    auto const value = std::make_shared<dht::Value>(std::vector<std::uint8_t>(120, static_cast<std::uint8_t>(own_)));
+    node_.put(key(own_), value, [this](bool good, std::vector<std::shared_ptr<dht::Node>> const& holders) {
+      if (good && holders.size() >= copies) return bench::tell("announced");
+      std::thread([this] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        put();
+      }).detach();
+    });
+  }
+  /// What `listen` misses at times, when nodes come while it starts.
+  void ask_until_seen() {
+    for (;;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      std::set<std::size_t> seen_now;
+      {
+        std::lock_guard const lock(mutex_);
+        seen_now = seen_;
+      }
+      if (seen_now.size() + 1 == total_) return;
+      for (std::size_t shard = 0; shard < total_; ++shard)
+        if (shard != own_ && seen_now.count(shard) == 0)
+          node_.get(
+              key(shard),
+              [this, shard](std::shared_ptr<dht::Value> const&) {
+                seen(shard);
+                return false;
+              },
+              [](bool) {});
+    }
   }
 
   dht::DhtRunner& node_;
