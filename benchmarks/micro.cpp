@@ -168,6 +168,20 @@ void await_task(State& state) {
 }
 BENCHMARK(await_task);
 
+coro::task<void> nothing() { co_return; }
+coro::task<void> spawn_many(coro::scope& children) {
+  for (int i = 0; i < calls; ++i) children.spawn(nothing());
+  co_return;
+}
+coro::task<void> spawn_and_join() { co_await coro::with_scope(spawn_many); }
+void spawn_join(State& state) {
+  io::asio::context context;
+  for (auto _ : state) context.run(spawn_and_join());
+  state.SetItemsProcessed(state.iterations() * calls);
+}
+BENCHMARK(spawn_join);
+
+#if defined(ASIO_HAS_CO_AWAIT)  // Debian's Asio has it with g++ only
 asio::awaitable<int> asio_leaf(int x) { co_return x + 1; }
 asio::awaitable<void> asio_await_leaves() {
   int sum = 0;
@@ -188,19 +202,6 @@ void await_asio_awaitable(State& state) {
 }
 BENCHMARK(await_asio_awaitable);
 
-coro::task<void> nothing() { co_return; }
-coro::task<void> spawn_many(coro::scope& children) {
-  for (int i = 0; i < calls; ++i) children.spawn(nothing());
-  co_return;
-}
-coro::task<void> spawn_and_join() { co_await coro::with_scope(spawn_many); }
-void spawn_join(State& state) {
-  io::asio::context context;
-  for (auto _ : state) context.run(spawn_and_join());
-  state.SetItemsProcessed(state.iterations() * calls);
-}
-BENCHMARK(spawn_join);
-
 asio::awaitable<void> asio_nothing() { co_return; }
 void spawn_join_asio(State& state) {
   asio::io_context loop(1);
@@ -212,6 +213,7 @@ void spawn_join_asio(State& state) {
   state.SetItemsProcessed(state.iterations() * calls);
 }
 BENCHMARK(spawn_join_asio);
+#endif
 
 struct silent_timer final : coro::timer_node {
   silent_timer() : timer_node([](timer_node&) {}) {}
