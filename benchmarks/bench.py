@@ -50,7 +50,7 @@ def rivals_of(machine, results):
             here.append(rival)
         else:
             results.skip(f"{rival.name} was not found when this was built", *ROWS_AGAINST[rival.name])
-    results.skip("js-libp2p is not part of this suite yet", "js-libp2p")
+    results.skip("js-libp2p is not part of this suite", "js-libp2p")
     return here
 
 

@@ -160,6 +160,9 @@ impl Batch {
     }
 }
 
+/// Announced it is when as many nodes hold it as a majority of four replicas.
+const COPIES: usize = 3;
+
 /// The shards of a swarm: one is announced here, all are sought until they are seen.
 struct Shards {
     own: usize,
@@ -179,7 +182,7 @@ impl Shards {
     fn go_on(&mut self, kad: &mut kad::Behaviour<MemoryStore>) {
         if !self.announced && self.put.is_none() {
             let record = kad::Record::new(Self::key(self.own), vec![1; 120]);
-            self.put = kad.put_record(record, kad::Quorum::One).ok();
+            self.put = kad.put_record(record, kad::Quorum::N(NonZeroUsize::new(COPIES).unwrap())).ok();
         }
         for shard in 0..self.total {
             if !self.seen.contains(&shard) && !self.asked.values().any(|asked| *asked == shard) {
@@ -288,7 +291,7 @@ async fn main() {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut batch: Option<Batch> = None;
     let mut connected = false;
-    let mut rest = tokio::time::interval(Duration::from_millis(5));
+    let mut rest = tokio::time::interval(Duration::from_millis(20));
     loop {
         tokio::select! {
             event = swarm.select_next_some() => match event {
