@@ -1,0 +1,99 @@
+"""PUT and GET in a swarm of eight processes, against rivals and raw limits, in turns."""
+
+from . import stats
+from .raw import AROUND, AROUND_SIGNED, Raw
+from .results import run_blocks
+from .swarm import Kadoro
+
+VALUE_BYTES = 300
+FAN_OUT = 7
+
+
+def measure_raw(raw, block, count):
+    small, large, signed = AROUND, AROUND + VALUE_BYTES, AROUND_SIGNED + VALUE_BYTES
+    block.add("raw", "ping", raw.rounds(1, count, small, large))
+    block.add("raw", "ping_sealed", raw.rounds(1, count, small, large, sealed=1))
+    block.add("raw", "ping_sealed_verify", raw.rounds(1, count, small, signed, sealed=1, verify=1))
+    for servers in (FAN_OUT, FAN_OUT + 1):
+        block.add("raw", f"fanout_{servers}", raw.rounds(servers, count, large, small))
+        block.add("raw", f"fanout_{servers}_sealed", raw.rounds(servers, count, large, small, sealed=1))
+    block.add("raw", "fanout_7_sealed_sign", raw.rounds(FAN_OUT, count, signed, small, sealed=1, sign=1))
+    for what in ("sign", "verify", "x25519", "sha256"):
+        block.add("raw", what, raw.crypto(what, count, VALUE_BYTES))
+
+
+def checked(swarm, operation, said, allowed=0.0):
+    if said["failures"] > allowed * (len(said["us"]) + said["failures"]):
+        raise RuntimeError(f"{swarm.name}: {said['failures']} times {operation} failed: {said['why']}")
+    return said
+
+
+def measure_swarm(swarm, block, number, count, kinds):
+    """Puts, and gets by a node that was not there when the values were put. The very first of each are for warmth."""
+    tag = f"latency{number}"
+    for kind in kinds:
+        warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=10)
+        timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
+        with swarm.putting() as putter:
+            checked(swarm, "put", putter.ask("put", **warm), swarm.failures_allowed)
+            said = checked(swarm, "put", putter.ask("put", **timed), swarm.failures_allowed)
+        swarm.check_copies(said, FAN_OUT)
+        block.add(swarm.name, f"put_{kind}", said["us"])
+    with swarm.asking() as asker:
+        for kind in kinds:
+            warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=10)
+            timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
+            checked(swarm, "get", asker.ask("get", **warm), swarm.failures_allowed)
+            said = checked(swarm, "get", asker.ask("get", **timed), swarm.failures_allowed)
+            block.add(swarm.name, f"get_{kind}", said.get("first_us") or said["us"])
+            if "first_us" in said:
+                block.add(swarm.name, f"get_{kind}_done", said["us"])
+            if kind == "signed" and swarm.name == "kadoro":
+                again = checked(swarm, "get", asker.ask("get", **timed))
+                block.add(swarm.name, "get_signed_cached", again["us"])
+
+
+def run(machine, results, rivals, blocks, count):
+    raw = Raw(machine)
+    swarms = [Kadoro(machine, io=machine.backend)] + [rival(machine) for rival in rivals]
+    try:
+        def measure(block, number=[0]):
+            number[0] += 1
+            measure_raw(raw, block, count)
+            for swarm in swarms:
+                measure_swarm(swarm, block, number[0], count, swarm.kinds)
+
+        run_blocks(results, "latency", blocks, measure, raw.ping)
+        spinning(machine, results, raw, count)
+    finally:
+        for swarm in swarms:
+            swarm.stop()
+        raw.stop()
+    judge(results)
+
+
+def spinning(machine, results, raw, count):
+    """Beside the blocking ping-pong, for comparison: both ends ask without end whether something has come."""
+    from .raw import EchoServer
+
+    server = EchoServer(machine, "spin")
+    try:
+        said = raw.client.ask("rounds", servers=server.at, count=count, request=AROUND, answer=AROUND + VALUE_BYTES,
+                              spin=1)
+        results.report("raw limits", "ping-pong, spinning, p50", stats.p50(said["us"]), "us")
+    finally:
+        server.stop()
+
+
+def judge(results):
+    get, put = ("kadoro", "get_content"), ("kadoro", "put_content")
+    results.compare("get_vs_pingpong", get, ("raw", "ping_sealed"))
+    results.compare("get_vs_libtorrent", get, ("libtorrent", "get_content"))
+    results.compare("get_vs_opendht", get, ("opendht", "get_content"))
+    results.compare("get_signed", ("kadoro", "get_signed"), ("raw", "ping_sealed_verify"))
+    results.compare("get_signed_cached", ("kadoro", "get_signed_cached"), get)
+    results.compare("put_vs_fanout", put, ("raw", "fanout_7_sealed"))
+    results.compare("put_vs_libtorrent", put, ("libtorrent", "put_content"))
+    results.compare("put_vs_opendht", put, ("opendht", "put_content"))
+    results.compare("put_vs_rust", put, ("rust", "put_content"))
+    results.compare("put_signed", ("kadoro", "put_signed"), ("raw", "fanout_7_sealed_sign"))

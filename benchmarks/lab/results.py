@@ -1,0 +1,87 @@
+"""Everything that was measured in one run."""
+
+import collections
+
+from . import stats
+from .machine import note
+from .rows import BARS, row
+
+
+class Results:
+    def __init__(self):
+        self.blocks = collections.defaultdict(list)  # (contestant, operation) -> one list of samples a block
+        self.figures = []  # (chapter, what, value, unit): for the CSV and the tables, judged by nobody
+        self.rows = {}
+        self.skipped = {}  # what was not measured, and why
+        self.thrown_away = 0
+
+    # Latencies and rates, block by block.
+    def add(self, contestant, operation, samples):
+        self.blocks[contestant, operation].append(samples)
+
+    def has(self, contestant, operation):
+        return bool(self.blocks.get((contestant, operation)))
+
+    def figure(self, contestant, operation, summary=stats.p50):
+        return stats.Figure(summary(block) for block in self.blocks[contestant, operation])
+
+    def pooled(self, contestant, operation):
+        return [one for block in self.blocks[contestant, operation] for one in block]
+
+    # Rows.
+    def compare(self, name, subject, reference, summary=stats.p50, also=True):
+        """A row that is the ratio of two (contestant, operation)s. Where either is missing there is no row, and why was
+        said where it was skipped."""
+        if not self.has(*subject) or not self.has(*reference):
+            return
+        value, spread = stats.ratio(self.figure(*subject, summary), self.figure(*reference, summary))
+        self.judge(name, value, spread, also)
+
+    def judge(self, name, value, spread=0.0, also=True):
+        self.rows[name] = row(name, value, spread, also)
+
+    def skip(self, why, *names):
+        note(f"SKIPPED {', '.join(names)}: {why}")
+        for name in names:
+            self.skipped[name] = why
+            if name in BARS:
+                self.rows[name] = row(name, None, None)
+
+    def report(self, chapter, what, value, unit):
+        self.figures.append((chapter, what, value, unit))
+
+    def in_order(self):
+        return [self.rows[name] for name in BARS if name in self.rows]
+
+
+class Block:
+    """What one block measured; counts only if the machine was quiet."""
+
+    def __init__(self):
+        self.samples = []
+
+    def add(self, contestant, operation, samples):
+        self.samples.append((contestant, operation, samples))
+
+
+def run_blocks(results, chapter, count, measure, ping_us):
+    """Runs `measure(block)` until `count` blocks were quiet, or twice as many were tried; a machine that is never quiet
+    gets what there is, and is told so. `ping_us()` gives raw ping-pongs of this moment."""
+    kept, noisy = [], []
+    for tried in range(2 * count):
+        block = Block()
+        before = ping_us()
+        measure(block)
+        quiet = stats.quiet(before + ping_us())
+        (kept if quiet else noisy).append(block)
+        note(f"{chapter}: block {len(kept)} of {count}" + ("" if quiet else " thrown away: the machine is noisy"))
+        if len(kept) == count:
+            break
+    results.thrown_away += len(noisy)
+    if len(kept) < min(3, count):
+        note(f"{chapter}: the machine is never quiet; noisy blocks count, too")
+        results.report(chapter, "noisy blocks counted", len(noisy), "")
+        kept += noisy
+    for block in kept:
+        for sample in block.samples:
+            results.add(*sample)

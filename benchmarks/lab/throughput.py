@@ -1,0 +1,186 @@
+"""Operations a second: at how many in flight, asked of one node or of eight, and answers a second of one core."""
+
+import statistics
+import time
+
+from . import stats
+from .latency import VALUE_BYTES, checked
+from .machine import start
+from .raw import EchoServer, Raw
+from .results import run_blocks
+from .swarm import Kadoro
+
+IN_FLIGHT = (1, 4, 16, 32, 64, 256)
+JUDGED = 32
+REST_S = 1  # holders verify what was put once they are idle: that is not the reader's time
+KEYS = 1000  # content that is asked for again and again: nobody keeps what it has read
+
+
+def rate(said):
+    return len(said["us"]) / said["seconds"]
+
+
+def run(machine, results, rivals, blocks, seconds, quick):
+    raw = Raw(machine, servers=1)
+    swarms = []
+    try:
+        swarms = [Kadoro(machine, io=machine.backend)] + [rival(machine) for rival in rivals]
+        for swarm in swarms:
+            with swarm.putting() as putter:
+                checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES, count=KEYS),
+                        swarm.failures_allowed)
+        with swarms[0].asking() as asker:
+            curve(results, swarms[0], asker)
+
+            def measure(block, number=[0]):
+                number[0] += 1
+                gets_of(swarms[0], block, asker)
+                signed_gets(swarms[0], block, asker, number[0])
+                verify_us = stats.p50(raw.crypto("verify", 300, VALUE_BYTES))
+                block.add("raw", "verifications/s", [1e6 / verify_us])
+                for swarm in swarms[1:]:
+                    with swarm.asking() as other:  # a fresh one: OpenDHT grows slow with every key that it has sought
+                        gets_of(swarm, block, other)
+
+            run_blocks(results, "throughput", blocks, measure, raw.ping)
+        if not quick:
+            for swarm in swarms[1:]:
+                with swarm.asking() as asker:
+                    curve(results, swarm, asker, KEYS)
+            one_serving(machine, results)
+    finally:
+        for swarm in swarms:
+            swarm.stop()
+        raw.stop()
+    answers(machine, results, blocks, seconds)
+    judge(results)
+
+
+def ask_gets(swarm, asker, count, in_flight, kind="content", tag="t"):
+    """`count` gets; of keys that are asked for again where there are more gets than keys."""
+    us, seconds = [], 0.0
+    while len(us) < count:
+        said = checked(swarm, "get", asker.ask("get", kind=kind, tag=tag, bytes=VALUE_BYTES, count=min(KEYS, count),
+                                               in_flight=in_flight), swarm.failures_allowed)
+        if not said["us"]:
+            raise RuntimeError(f"{swarm.name}: no get succeeds")
+        us += said["us"]
+        seconds += said["seconds"]
+    return {"us": us, "seconds": seconds}
+
+
+def gets_of(swarm, block, asker):
+    count = 4 * KEYS if swarm.name == "kadoro" else KEYS
+    block.add(swarm.name, "gets/s", [rate(ask_gets(swarm, asker, count, JUDGED))])
+
+
+def signed_gets(swarm, block, asker, number):
+    """Each of another record, so that every one is verified."""
+    with swarm.putting() as putter:
+        checked(swarm, "put", putter.ask("put", kind="signed", tag=f"ts{number}", bytes=VALUE_BYTES, count=KEYS,
+                                         in_flight=8))
+    time.sleep(REST_S)
+    block.add(swarm.name, "gets_signed/s", [rate(ask_gets(swarm, asker, KEYS, JUDGED, "signed", f"ts{number}"))])
+
+
+def curve(results, swarm, asker, count=4 * KEYS):
+    for in_flight in IN_FLIGHT:
+        gets = rate(ask_gets(swarm, asker, count if in_flight > 1 else KEYS, in_flight))
+        results.report("throughput", f"gets/s at {in_flight} in flight, {swarm.name}", gets, "1/s")
+    if swarm.name != "kadoro":
+        return
+    with swarm.putting() as putter:
+        for in_flight in IN_FLIGHT:
+            said = checked(swarm, "put", putter.ask("put", kind="content", tag=f"c{in_flight}", bytes=VALUE_BYTES,
+                                                    count=KEYS, in_flight=in_flight))
+            results.report("throughput", f"puts/s at {in_flight} in flight, {swarm.name}", rate(said), "1/s")
+
+
+def one_serving(machine, results):
+    """One node, one who asks, a core each."""
+    pair = Kadoro(machine, hosts=[(None, "127.0.0.1:0")] * 3, io=machine.backend)
+    try:
+        with pair.putting() as putter:
+            putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES, count=KEYS)
+        pair.nodes[1].stop()
+        pair.nodes = pair.nodes[:1]
+        with pair.asking() as asker:
+            for in_flight in IN_FLIGHT:
+                gets = rate(ask_gets(pair, asker, 4 * KEYS, in_flight))
+                results.report("throughput", f"gets/s, one serving at {in_flight} in flight, kadoro", gets, "1/s")
+    finally:
+        pair.stop()
+
+
+def answers(machine, results, blocks, seconds):
+    """Answers for each second that the server's core has worked: so no client, and a kadoro client takes more than a
+    server, is the limit."""
+    swarm = Kadoro(machine, io=machine.backend)
+    server = swarm.nodes[3]
+    asker = start(machine, "find_node_load", machine.asking_core, server=server.address, io=machine.backend)
+    echo, raw = EchoServer(machine), Raw(machine, servers=1)
+    backends = backend_echoes(machine, results)
+    try:
+        asker.read()
+        asker.ask("run", count=5000)
+
+        def per_core_second(cpu_s, work):
+            before = cpu_s()
+            said = work()
+            if said.get("lost", 0) > said["answered"] / 100 or said.get("failures", 0) > said["answered"] / 100:
+                raise RuntimeError(f"too much is lost: {said}")
+            return said, said["answered"] / (cpu_s() - before)
+
+        def measure(block):
+            said, find_node = per_core_second(lambda: server.ask("usage")["cpu_s"],
+                                              lambda: asker.ask("run", count=int(40000 * seconds), in_flight=64))
+            block.add("kadoro", "find_node/core_s", [find_node])
+            block.add("kadoro", "find_node/s", [said["answered"] / said["seconds"]])
+            block.add("kadoro", "find_node_request_bytes", [said["request_bytes"]])
+            block.add("kadoro", "find_node_answer_bytes", [said["answer_bytes"]])
+            for name, sealed in (("echo", 0), ("sealed_echo", 1)):
+                ask = dict(servers=echo.at, count=int(100000 * seconds), request=said["request_bytes"],
+                           answer=said["answer_bytes"], in_flight=64, sealed=sealed)
+                got, per_core = per_core_second(echo.cpu_s, lambda: raw.client.ask("rate", **ask))
+                block.add("raw", f"{name}/core_s", [per_core])
+                block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
+            for name, other in backends.items():
+                ask = dict(servers=other.at, count=int(100000 * seconds), request=100, answer=100, in_flight=64)
+                _, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask("rate", **ask))
+                block.add(name, "io_echo/core_s", [per_core])
+
+        run_blocks(results, "answers", blocks, measure, raw.ping)
+    finally:
+        for each in [swarm, asker, echo, raw] + list(backends.values()):
+            each.stop()
+
+
+def backend_echoes(machine, results):
+    """The same echo on each backend there is, and by hand on io_uring."""
+    out = {}
+    for name, program, settings in (("asio", "io_echo", {"io": "asio"}), ("uring", "io_echo", {"io": "uring"}),
+                                    ("raw_uring", "uring_echo", {})):
+        if not machine.program(program):
+            continue
+        process = start(machine, program, machine.answering_core, **settings)
+        try:
+            process.at = process.read()["address"]
+            out[name] = process
+        except RuntimeError:
+            process.process.wait()
+    if "uring" not in out or "raw_uring" not in out:
+        results.skip("no io_uring backend in this build, or none that works here", "uring_vs_raw", "asio_vs_uring")
+    return out
+
+
+def judge(results):
+    kadoro, median = ("kadoro", "gets/s"), statistics.median
+    results.compare("gets_vs_opendht", kadoro, ("opendht", "gets/s"), median)
+    results.compare("gets_vs_libtorrent", kadoro, ("libtorrent", "gets/s"), median)
+    results.compare("gets_signed", ("kadoro", "gets_signed/s"), ("raw", "verifications/s"), median)
+    find_node = ("kadoro", "find_node/core_s")
+    results.compare("find_node_vs_echo", find_node, ("raw", "echo/core_s"), median)
+    results.compare("find_node_vs_sealed_echo", find_node, ("raw", "sealed_echo/core_s"), median)
+    if results.has("uring", "io_echo/core_s") and results.has("raw_uring", "io_echo/core_s"):
+        results.compare("uring_vs_raw", ("uring", "io_echo/core_s"), ("raw_uring", "io_echo/core_s"), median)
+        results.compare("asio_vs_uring", ("asio", "io_echo/core_s"), ("uring", "io_echo/core_s"), median)

@@ -1,0 +1,104 @@
+"""One of eight stopped, packets lost, a slow peer."""
+
+import signal
+import time
+
+from . import stats
+from .distance import Distance, possible
+from .latency import VALUE_BYTES, checked
+from .raw import Raw
+from .results import run_blocks
+from .swarm import NODES, Kadoro
+
+STOPPED = 5  # neither the seed nor the putter
+GIVE_UP_S = 10
+
+
+def run(machine, results, rivals, blocks, count, distant_count):
+    stopped(machine, results, blocks, count)
+    bad_network(machine, results, rivals, distant_count)
+
+
+def stopped(machine, results, blocks, count):
+    raw = Raw(machine, servers=1)
+    truth = []
+
+    def measure(block, number=[0]):
+        """A fresh swarm each time: the one before knows who was stopped."""
+        number[0] += 1
+        swarm = Kadoro(machine, io=machine.backend)
+        try:
+            majority = dict(kind="content", bytes=VALUE_BYTES, count=count, quorum="majority")
+            everybody = dict(kind="content", bytes=VALUE_BYTES, count=1, quorum="all")
+            with swarm.putting() as putter, swarm.asking() as asker:
+                for tag in ("warm", "healthy"):
+                    put = checked(swarm, "put", putter.ask("put", tag=tag, **majority))
+                    get = checked(swarm, "get", asker.ask("get", kind="content", bytes=VALUE_BYTES, count=count, tag=tag))
+                block.add("kadoro", "put_healthy", put["us"])
+                block.add("kadoro", "get_healthy", get["us"])
+                victim = swarm.nodes[STOPPED]
+                victim.send_signal(signal.SIGSTOP)
+                put = checked(swarm, "put", putter.ask("put", tag="stopped", **majority))
+                get = checked(swarm, "get", asker.ask("get", kind="content", bytes=VALUE_BYTES, count=count, tag="stopped"))
+                block.add("kadoro", "put_stopped", put["us"])
+                block.add("kadoro", "get_stopped", get["us"])
+                truth.append(tells_the_truth(putter, victim, everybody))
+        finally:
+            swarm.nodes[STOPPED].send_signal(signal.SIGCONT)
+            swarm.stop()
+
+    try:
+        run_blocks(results, "stopped", blocks, measure, raw.ping)
+    finally:
+        raw.stop()
+    results.report("trouble", "swarms where `all` failed by name, then was degraded", f"{sum(truth)} of {len(truth)}", "")
+    results.compare("stopped_put", ("kadoro", "put_stopped"), ("kadoro", "put_healthy"), stats.p99, also=all(truth))
+    results.compare("stopped_get", ("kadoro", "get_stopped"), ("kadoro", "get_healthy"), stats.p99)
+
+
+def tells_the_truth(putter, victim, everybody):
+    """A put to all fails and names who did not answer; soon that one is left out, and the receipt says degraded."""
+    name = victim.address.rsplit("/", 1)[-1]
+    failed = putter.ask("put", tag="all0", **everybody)
+    named = failed["failures"] == 1 and name in failed["why"]
+    give_up = time.monotonic() + GIVE_UP_S
+    number = 0
+    while time.monotonic() < give_up:
+        number += 1
+        said = putter.ask("put", tag=f"all{number}", **everybody)
+        if said["failures"] == 0:
+            return named and said["receipt"]["degraded"] and said["receipt"]["population"] == NODES - 2
+        time.sleep(0.2)
+    return False
+
+
+def bad_network(machine, results, rivals, count):
+    why_not = possible(machine)
+    if why_not:
+        results.skip(why_not, "2 % loss", "a slow peer")
+        return
+    machine = machine.unpinned()
+    for name, conditions in (("2 % loss", {"loss_percent": 2}), ("a slow peer, +200 ms", {"slow": STOPPED, "slow_ms": 200})):
+        with Distance(machine, rtt_ms=20) as lab:
+            swarms = []
+            try:
+                swarms = [Kadoro(machine, lab.hosts(), io=machine.backend)] + [r(machine, lab.hosts()) for r in rivals]
+                lab.change(**conditions)
+                for swarm in swarms:
+                    one_bad_network(results, name, swarm, count)
+            finally:
+                for swarm in swarms:
+                    swarm.stop()
+
+
+def one_bad_network(results, name, swarm, count):
+    """At 20 ms; nothing is demanded of anybody here, so failures are figures, too."""
+    with swarm.putting() as putter, swarm.asking() as asker:
+        ask = dict(kind="content", tag="bad", bytes=VALUE_BYTES, count=count, in_flight=16, quorum="majority")
+        for operation, node in (("put", putter), ("get", asker)):
+            said = node.ask(operation, **ask)
+            us = said.get("first_us") or said["us"]
+            for label, rank in (("p50", stats.p50), ("p99", stats.p99)):
+                if us:
+                    results.report(name, f"{operation} {label}, RTT 20 ms, {swarm.name}", rank(us) / 1000, "ms")
+            results.report(name, f"{operation} failures of {count}, {swarm.name}", said["failures"], "")

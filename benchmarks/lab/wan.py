@@ -1,0 +1,83 @@
+"""At a distance of 76 ms: PUT and GET between nodes that know each other, and a swarm that starts."""
+
+
+from . import shards, stats
+from .distance import Distance, possible
+from .latency import VALUE_BYTES, checked
+from .raw import Raw
+from .results import run_blocks
+from .swarm import Kadoro
+
+RTT_MS = 76
+ROWS = ("wan_put_all", "wan_get", "wan_announced", "wan_complete")
+
+
+def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
+    why_not = possible(machine)
+    if why_not:
+        results.skip(why_not, *ROWS)
+        return
+    machine = machine.unpinned()
+    with Distance(machine, rtt_ms=RTT_MS, jitter_ms=jitter_ms, loss_percent=loss_percent) as lab:
+        raw = Raw(machine, servers=1, inside=lab.names, listen=[listen for _, listen in lab.hosts()])
+        swarms = []
+        try:
+            swarms = [Kadoro(machine, lab.hosts(), io=machine.backend)] + [r(machine, lab.hosts()) for r in rivals]
+            starters = shards.contestants(machine, rivals)
+
+            def measure(block, number=[0]):
+                number[0] += 1
+                block.add("raw", "wan_ping", raw.ping(5))
+                for swarm in swarms:
+                    put_and_get(swarm, block, f"wan{number[0]}", count)
+                for each in starters:
+                    times = shards.run_once(each, lab.hosts(4001))
+                    if times:
+                        block.add(each.name, "wan_announced_ms", times.announced)
+                        block.add(each.name, "wan_complete_ms", times.complete)
+
+            run_blocks(results, "distance", blocks, measure, lambda: raw.ping(5))
+        finally:
+            for swarm in swarms:
+                swarm.stop()
+            raw.stop()
+    judge(results)
+
+
+def put_and_get(swarm, block, tag, count):
+    with swarm.putting() as putter:
+        said = checked(swarm, "put", putter.ask("put", kind="content", tag=tag, bytes=VALUE_BYTES, count=count),
+                       swarm.failures_allowed)
+        block.add(swarm.name, "wan_put", said["us"])
+    with swarm.asking() as asker:
+        said = checked(swarm, "get", asker.ask("get", kind="content", tag=tag, bytes=VALUE_BYTES, count=count),
+                       swarm.failures_allowed)
+        block.add(swarm.name, "wan_get", said.get("first_us") or said["us"])
+
+
+def judge(results):
+    rtt_us = results.figure("raw", "wan_ping")
+    rtt_ms = stats.Figure(us / 1000 for us in rtt_us.per_block)
+    results.report("distance", "ping-pong p50", rtt_ms.median, "ms")
+    contestants = sorted({who for who, operation in results.blocks if operation == "wan_put"})
+
+    def in_rtt(who, operation, summary, unit):
+        return stats.ratio(results.figure(who, operation, summary), unit)
+
+    for row, operation, summary, unit in (("wan_put_all", "wan_put", stats.p50, rtt_us),
+                                          ("wan_get", "wan_get", stats.p50, rtt_us),
+                                          ("wan_announced", "wan_announced_ms", max, rtt_ms),
+                                          ("wan_complete", "wan_complete_ms", max, rtt_ms)):
+        best_rival = None
+        for who in contestants:
+            if not results.has(who, operation):
+                continue
+            value, spread = in_rtt(who, operation, summary, unit)
+            results.report("distance", f"{operation.removesuffix('_ms')}, {who}", value, "RTT")
+            if who != "kadoro":
+                best_rival = value if best_rival is None else min(best_rival, value)
+        if not results.has("kadoro", operation):
+            continue
+        value, spread = in_rtt("kadoro", operation, summary, unit)
+        against_rivals = row in ("wan_announced", "wan_complete") and best_rival is not None
+        results.judge(row, value, spread, not against_rivals or value < best_rival)

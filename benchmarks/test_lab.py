@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""What the runner does with numbers, without running anything: the statistics, the rows, the files."""
+
+import csv
+import json
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lab import latency, report, results, rows, stats  # noqa: E402
+
+
+class Statistics(unittest.TestCase):
+    def test_percentiles_are_by_nearest_rank(self):
+        values = list(range(1, 101))
+        self.assertEqual([stats.p50(values), stats.p99(values)], [50, 99])
+        self.assertEqual(stats.p99([7]), 7)
+
+    def test_a_block_is_noisy_above_five_times_the_median(self):
+        self.assertTrue(stats.quiet([10] * 98 + [50] * 2))
+        self.assertFalse(stats.quiet([10] * 98 + [51] * 2))
+
+    def test_a_ratio_is_one_of_medians_and_its_spread_one_of_blocks(self):
+        subject, reference = stats.Figure([10, 20, 90]), stats.Figure([10, 10, 30])
+        ratio, spread = stats.ratio(subject, reference)
+        self.assertEqual(ratio, 2)
+        self.assertEqual(spread, 1)  # of 1, 2 and 3: quartiles 1.5 and 2.5
+        self.assertEqual(stats.spread([4]), 0)
+
+
+class Rows(unittest.TestCase):
+    def test_bars_go_both_ways(self):
+        self.assertTrue(rows.row("get_vs_pingpong", 1.25, 0)["met"])
+        self.assertFalse(rows.row("get_vs_pingpong", 1.26, 0)["met"])
+        self.assertTrue(rows.row("gets_vs_opendht", 8, 0)["met"])
+        self.assertFalse(rows.row("gets_vs_opendht", 7.9, 0)["met"])
+
+    def test_what_else_must_be_true_counts(self):
+        self.assertIs(rows.row("wan_complete", 2, 0, also=False)["met"], False)
+
+    def test_what_was_not_measured_is_null(self):
+        self.assertIsNone(rows.row("put_vs_rust", None, None)["met"])
+
+    def test_all_rows_of_the_latencies_are_known(self):
+        run = made_up()
+        self.assertLessEqual(set(run.rows), set(rows.BARS))
+        self.assertIn("get_vs_pingpong", run.rows)
+        self.assertNotIn("get_vs_opendht", run.rows)  # OpenDHT did not take part
+
+
+class Blocks(unittest.TestCase):
+    def test_noisy_blocks_are_thrown_away(self):
+        run = results.Results()
+        pings = iter([[10, 10], [10, 10], [10, 99], [10, 10], [10, 10], [10, 10], [10, 10], [10, 10]])
+        results.run_blocks(run, "a test", 3, lambda block: block.add("a", "b", [len(run.blocks)]), lambda: next(pings))
+        self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away), (3, 1))
+
+    def test_a_machine_that_is_never_quiet_is_measured_and_told_so(self):
+        run = results.Results()
+        results.run_blocks(run, "a test", 2, lambda block: block.add("a", "b", [1]), lambda: [1, 99])
+        self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away, len(run.figures)), (4, 4, 1))
+
+
+class Files(unittest.TestCase):
+    def test_json_has_the_promised_shape(self):
+        said = json.loads(json.dumps(report.as_json(made_up(), {"cpu": "x"})))
+        self.assertEqual({tuple(row) for row in said["rows"]}, {("name", "ratio", "spread", "bar", "met")})
+        self.assertEqual([row["name"] for row in said["rows"]], [n for n in rows.BARS if n in made_up().rows])
+        skipped = next(row for row in said["rows"] if row["name"] == "put_vs_rust")
+        self.assertIs(skipped["met"], None)
+
+    def test_all_files_are_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            text = report.write(made_up(), {"cpu": "x"}, folder)
+            self.assertIn("| get_vs_pingpong |", text)
+            self.assertIn("no rust here", text)
+            with open(os.path.join(folder, "rows.csv"), newline="") as file:
+                self.assertEqual(next(csv.DictReader(file))["name"], "get_vs_pingpong")
+            self.assertTrue(os.path.exists(os.path.join(folder, "results.json")))
+
+
+def made_up():
+    run = results.Results()
+    for block in range(3):
+        run.add("raw", "ping_sealed", [60 + block] * 5)
+        run.add("kadoro", "get_content", [70 + block] * 5)
+    run.skip("no rust here", "put_vs_rust")
+    latency.judge(run)
+    return run
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,167 @@
+// The echo of io_echo on io_uring, by hand and without any library: a multishot receive into a ring of buffers, answers
+// by sendmmsg, both in batches. The limit that kadoro's backend is compared with.
+
+#include <arpa/inet.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <iostream>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "common/samples.hpp"
+
+namespace {
+
+constexpr unsigned ring_entries = 256;
+constexpr unsigned buffers = 1024;  // a power of two
+constexpr unsigned buffer_bytes = 2048 + sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_storage);
+constexpr unsigned batch = 64;
+constexpr int group = 0;
+constexpr std::size_t answer_bytes_at = 8;  // in the header of raw_limit
+
+void check(int got, char const* what) {
+  if (got < 0) throw std::runtime_error(std::string(what) + ": " + std::strerror(-got));
+}
+
+class echo {
+ public:
+  echo() : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd_ < 0 || bind(fd_, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) throw std::runtime_error("no socket");
+    int const size = 4 << 20;
+    setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+
+    io_uring_params params{};
+    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+    params.cq_entries = 2 * buffers;
+    check(io_uring_queue_init_params(ring_entries, &ring_, &params), "io_uring_setup");
+    make_buffers();
+    shape_.msg_namelen = sizeof(sockaddr_storage);
+  }
+  echo(echo const&) = delete;
+  echo& operator=(echo const&) = delete;
+
+  std::string address() const {
+    sockaddr_in at{};
+    socklen_t length = sizeof at;
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &length);
+    return "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+  }
+
+  [[noreturn]] void run() {
+    receive();
+    for (;;) {
+      int const submitted = io_uring_submit_and_wait(&ring_, 1);
+      if (submitted != -EINTR) check(submitted, "io_uring_enter");
+      while (take_batch()) answer();
+    }
+  }
+
+ private:
+  void make_buffers() {
+    std::size_t const bytes = buffers * sizeof(io_uring_buf);
+    void* const at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (at == MAP_FAILED) throw std::runtime_error("no memory");
+    free_ = static_cast<io_uring_buf_ring*>(at);
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(at);
+    registration.ring_entries = buffers;
+    registration.bgid = group;
+    check(io_uring_register_buf_ring(&ring_, &registration, 0), "io_uring_register_buf_ring");
+    io_uring_buf_ring_init(free_);
+    for (unsigned i = 0; i < buffers; ++i) give_back(static_cast<std::uint16_t>(i), static_cast<int>(i));
+    io_uring_buf_ring_advance(free_, static_cast<int>(buffers));
+  }
+  unsigned char* buffer(unsigned id) { return memory_.data() + std::size_t{id} * buffer_bytes; }
+  void give_back(std::uint16_t id, int place) {
+    io_uring_buf_ring_add(free_, buffer(id), buffer_bytes, id, io_uring_buf_ring_mask(buffers), place);
+  }
+
+  void receive() {
+    io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+    io_uring_prep_recvmsg_multishot(entry, fd_, &shape_, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = group;
+  }
+
+  /// Up to one batch of what has come in; false if nothing has.
+  bool take_batch() {
+    std::array<io_uring_cqe*, batch> done{};
+    unsigned const count = io_uring_peek_batch_cqe(&ring_, done.data(), batch);
+    taken_ = 0;
+    bool again = false;
+    for (unsigned i = 0; i < count; ++i) {
+      if ((done[i]->flags & IORING_CQE_F_MORE) == 0) again = true;
+      if ((done[i]->flags & IORING_CQE_F_BUFFER) != 0)
+        take(static_cast<std::uint16_t>(done[i]->flags >> IORING_CQE_BUFFER_SHIFT), done[i]->res);
+    }
+    io_uring_cq_advance(&ring_, count);
+    if (again) receive();
+    return count > 0;
+  }
+
+  void take(std::uint16_t id, int size) {
+    ids_[taken_] = id;
+    io_uring_recvmsg_out* const out = io_uring_recvmsg_validate(buffer(id), size, &shape_);
+    parts_[taken_] = {};
+    messages_[taken_] = {};
+    if (out != nullptr) {
+      void* const payload = io_uring_recvmsg_payload(out, &shape_);
+      std::uint32_t wanted = 0;
+      std::memcpy(&wanted, static_cast<unsigned char*>(payload) + answer_bytes_at, sizeof wanted);
+      parts_[taken_] = {payload, wanted};
+      messages_[taken_].msg_hdr.msg_name = io_uring_recvmsg_name(out);
+      messages_[taken_].msg_hdr.msg_namelen = out->namelen;
+    }
+    messages_[taken_].msg_hdr.msg_iov = &parts_[taken_];
+    messages_[taken_].msg_hdr.msg_iovlen = 1;
+    ++taken_;
+  }
+
+  void answer() {
+    for (unsigned sent = 0; sent < taken_;) {
+      int const now = sendmmsg(fd_, messages_.data() + sent, taken_ - sent, 0);
+      if (now <= 0) break;
+      sent += static_cast<unsigned>(now);
+    }
+    for (unsigned i = 0; i < taken_; ++i) give_back(ids_[i], static_cast<int>(i));
+    io_uring_buf_ring_advance(free_, static_cast<int>(taken_));
+  }
+
+  int fd_;
+  io_uring ring_{};
+  io_uring_buf_ring* free_ = nullptr;
+  std::vector<unsigned char> memory_ = std::vector<unsigned char>(std::size_t{buffers} * buffer_bytes);
+  msghdr shape_{};
+  std::array<mmsghdr, batch> messages_{};
+  std::array<iovec, batch> parts_{};
+  std::array<std::uint16_t, batch> ids_{};
+  unsigned taken_ = 0;
+};
+
+}  // namespace
+
+int main() {
+  try {
+    echo self;
+    bench::say({{"address", self.address()}});
+    std::thread([] {
+      std::string line;
+      while (std::getline(std::cin, line) && line != "quit") bench::say(bench::usage());
+      std::_Exit(0);
+    }).detach();
+    self.run();
+  } catch (std::exception const& e) {
+    std::cerr << "bench_uring_echo: " << e.what() << '\n';
+    return 3;
+  }
+}
