@@ -13,7 +13,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lab import cold_start, compile_cost, latency, memory, micro, report, throughput, trouble, wan  # noqa: E402
 from lab.machine import Machine, note  # noqa: E402
-from lab.raw import Raw  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.swarm import RIVALS, OpenDhtSigned  # noqa: E402
 
@@ -84,11 +83,7 @@ def run_chapter(chapter, ask, machine, results, rivals, blocks):
     elif chapter == "memory":
         memory.run(machine, results, rivals, 2 if ask.quick else 5)
     elif chapter == "compile":
-        raw = Raw(machine, servers=1)
-        try:
-            compile_cost.run(machine, results, 1 if ask.quick else 3, raw.ping)
-        finally:
-            raw.stop()
+        compile_cost.run(machine, results, 1 if ask.quick else 3)
 
 
 def main():
