@@ -368,6 +368,6 @@ TEST_CASE("providers: on the wire there are as many as fit") {
   CHECK(back->providers.size() > 10);
   CHECK(back->providers.size() < 20);
   CHECK(as_text(back->providers[0].id) == id);
-  CHECK(as_text(back->providers[0].addresses.at(0)) == where);
+  CHECK(as_text(back->providers[0].addresses[0]) == where);
   CHECK(book.size() == 0);  // they are nobody's contacts
 }

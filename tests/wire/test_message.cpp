@@ -47,8 +47,8 @@ bool same_records(wire::record const& a, wire::record const& b) {
 }
 
 /// `alike` compares two elements.
-template <class Element, class Alike>
-bool same_lists(std::vector<Element> const& a, std::vector<Element> const& b, Alike alike) {
+template <class List, class Alike>
+bool same_lists(List const& a, List const& b, Alike alike) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), alike);
 }
 
@@ -127,7 +127,7 @@ class generator {
   wire::peer peer() {
     wire::peer p;
     p.id = exactly(1 + random_.below(44));
-    p.addresses = list<bytes_view>(wire::peer::max_addresses, [this] { return some(50); });
+    p.addresses.assign(list<bytes_view>(wire::peer::max_addresses, [this] { return some(50); }));
     p.connection = static_cast<wire::connection_type>(random_.below(4));
     return p;
   }

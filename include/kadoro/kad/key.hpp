@@ -41,6 +41,11 @@ class key {
   /// How many leading bits the two share: 0 to 256, where 256 means equal.
   KADORO_DECL int common_prefix(key const& other) const noexcept;
 
+  /// The first 64 bits of the distance, which nearly always tell which of two is closer.
+  std::uint64_t leading_distance(key const& other) const noexcept {
+    return load_be<std::uint64_t>(bytes_.data()) ^ load_be<std::uint64_t>(other.bytes_.data());
+  }
+
   /// Whether `a` is strictly closer to this key than `b`.
   KADORO_DECL bool closer(key const& a, key const& b) const noexcept;
 

@@ -114,6 +114,10 @@ class routing_table {
     std::vector<contact> replacements;  ///< likewise
     std::optional<time_point> last_lookup;
   };
+  struct placed {
+    std::uint64_t distance;  ///< its leading bits
+    contact const* who;
+  };
   using contacts_iterator = std::vector<contact>::iterator;
 
   KADORO_DECL static contacts_iterator find(std::vector<contact>& in, peer_ref const& who);
@@ -128,6 +132,7 @@ class routing_table {
   std::map<std::uint64_t, std::size_t> per_range_;
   std::size_t size_ = 0;
   table_counters counters_;
+  mutable std::vector<placed> order_;  ///< room for `closest`
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

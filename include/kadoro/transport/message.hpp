@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kadoro/base/error.hpp"
@@ -24,6 +25,18 @@ constexpr bool is_read(message_type type) noexcept {
 /// Whoever builds a message keeps the viewed bytes alive until the operation that takes it completes. A received
 /// message keeps its own bytes alive in `storage`, as long as a copy of it exists.
 struct message {
+  /// As new, but the lists keep their memory.
+  void reset() {
+    message fresh;
+    records.clear();
+    contacts.clear();
+    providers.clear();
+    fresh.records.swap(records);
+    fresh.contacts.swap(contacts);
+    fresh.providers.swap(providers);
+    *this = std::move(fresh);
+  }
+
   message_type type = message_type::ping;
   bytes_view key;
   std::optional<wire::record> record;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -60,17 +62,51 @@ struct record {
   bytes_view value_hash;           ///< field 1005: in headers only
 };
 
+/// A few views in place: answers are mostly contacts, and none of these should need memory of its own.
+class address_list {
+ public:
+  static constexpr std::size_t capacity = 8;
+
+  address_list() noexcept = default;
+  /// The first `capacity` of them.
+  address_list(std::initializer_list<bytes_view> all) noexcept { assign(all); }
+
+  template <class Range>
+  void assign(Range const& all) noexcept {
+    size_ = 0;
+    for (bytes_view const each : all) push_back(each);
+  }
+  /// No effect on a full one.
+  void push_back(bytes_view address) noexcept {
+    if (size_ < capacity) all_[size_++] = address;
+  }
+  void clear() noexcept { size_ = 0; }
+
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+  bytes_view operator[](std::size_t index) const noexcept { return all_[index]; }
+  bytes_view const* begin() const noexcept { return all_.data(); }
+  bytes_view const* end() const noexcept { return all_.data() + size_; }
+
+ private:
+  std::array<bytes_view, capacity> all_{};
+  std::size_t size_ = 0;
+};
+
 /// A contact on the wire.
 struct peer {
-  static constexpr std::size_t max_addresses = 8;
+  static constexpr std::size_t max_addresses = address_list::capacity;
 
-  bytes_view id;                      ///< field 1: peer id bytes
-  std::vector<bytes_view> addresses;  ///< field 2: binary multiaddrs, at most `max_addresses` are kept
+  bytes_view id;           ///< field 1: peer id bytes
+  address_list addresses;  ///< field 2: binary multiaddrs, at most `max_addresses` are kept
   connection_type connection = connection_type::not_connected;  ///< field 3
 };
 
 /// One request or answer.
 struct message {
+  /// As new, but the lists keep their memory.
+  KADORO_DECL void reset();
+
   /// Decoding refuses more; no list from the network grows without bound.
   static constexpr std::size_t max_peers = 64;
   static constexpr std::size_t max_records = 64;

@@ -51,7 +51,7 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::provide_at_foreign(no
   store_answer said;
   wire::peer self;
   self.id = core.id_.bytes();
-  self.addresses = address_views(what.value);
+  self.addresses.assign(address_views(what.value));
   transport::message request;
   request.type = transport::message_type::add_provider;
   request.key = what.key;
@@ -109,7 +109,7 @@ KADORO_DECL void node_core::answer_providers(peer_ref const& from, transport::me
     if (h.value->tombstone() || (!foreign && request.records_cursor > 0)) continue;  // the first page has them
     wire::peer entry;
     entry.id = h.value->publisher.bytes();
-    entry.addresses = address_views(h.value->value);
+    entry.addresses.assign(address_views(h.value->value));
     answer.providers.push_back(std::move(entry));
   }
 }

@@ -15,8 +15,7 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 
 /// How far apart two are, of all keys: 0 to 1.
 inline double distance_of(key const& a, key const& b) noexcept {
-  return std::ldexp(
-      static_cast<double>(load_be<std::uint64_t>(a.bytes().data()) ^ load_be<std::uint64_t>(b.bytes().data())), -64);
+  return std::ldexp(static_cast<double>(a.leading_distance(b)), -64);
 }
 
 /// How surprised one must be to meet `count` where `expected` are due: the negative logarithm of a bound on its

@@ -68,10 +68,10 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
 /// The k closest to the key, without the one who asks; those that it has already are left out.
 KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::message const& request,
                                             transport::message& answer) {
-  std::vector<contact> known;
-  table_.closest(key::of(request.key), k() + 1, known);
-  for (contact const& c : known)
+  table_.closest(key::of(request.key), k() + 1, nearby_);
+  for (contact const& c : nearby_)
     if (c.peer != from && c.peer->unanswered == 0) answer.contacts.push_back(c.peer);
+  nearby_.clear();
   if (answer.contacts.size() > k()) answer.contacts.resize(k());
   leave_out_passed(request, answer);
 }
@@ -143,7 +143,8 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     last_held_ = *stored.held;  // the answer views it until it is sent
     answer.record = to_wire(last_held_, false);
   }
-  if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+  static constexpr duration rest = std::chrono::milliseconds(5);  // others may be waiting for this core to answer them
+  if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + rest);
 }
 
 /// Asks the validator of its key. What that says against it stays until the next time, for the answer.

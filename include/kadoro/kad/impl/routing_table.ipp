@@ -167,11 +167,13 @@ KADORO_DECL void routing_table::closest(key const& target, std::size_t n, std::v
   out.clear();
   // Takes one bucket, whose contacts are all closer than those of the buckets after it. False once `out` is full.
   auto const take = [&](bucket const& from) {
-    auto const first = static_cast<std::ptrdiff_t>(out.size());
-    out.insert(out.end(), from.contacts.begin(), from.contacts.end());
-    std::sort(out.begin() + first, out.end(),
-              [&target](contact const& a, contact const& b) { return target.closer(a.id, b.id); });
-    if (out.size() > n) out.resize(n);
+    order_.clear();
+    for (contact const& c : from.contacts) order_.push_back({target.leading_distance(c.id), &c});
+    std::sort(order_.begin(), order_.end(), [&target](placed const& a, placed const& b) {
+      return a.distance != b.distance ? a.distance < b.distance : target.closer(a.who->id, b.who->id);
+    });
+    if (order_.size() > n - out.size()) order_.resize(n - out.size());
+    for (placed const& p : order_) out.push_back(*p.who);
     return out.size() < n;
   };
 

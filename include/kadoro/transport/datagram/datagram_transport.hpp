@@ -159,6 +159,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   };
   KADORO_DECL served_answer serve(peer_ref const& from, io::endpoint const& where, frame const& f, bool may_write,
                                   bytes_span place, std::size_t room, oversized large);
+  KADORO_DECL static served_answer write_answer(wire::message const& answer, std::size_t bytes_at_most, frame const& f,
+                                                bytes_span place, std::size_t room);
   KADORO_DECL void say_who_we_are(io::datagram const& in);
 
   // Large messages.
@@ -252,6 +254,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   observed_addresses seen_as_;
   contact_memory contacted_;
   counters counts_;
+  message spare_answer_;  // the memory of the last one
+  answer_page spare_page_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
 };

@@ -6,6 +6,7 @@
 #include <protozero/buffer_fixed.hpp>
 #include <protozero/pbf_reader.hpp>
 #include <string>
+#include <utility>
 
 #include "kadoro/wire/message.hpp"
 
@@ -199,8 +200,7 @@ inline peer read_peer(bytes_view data) {
     switch (reader.tag()) {
       case peer_field::id: p.id = view(reader); break;
       case peer_field::address: {
-        bytes_view const address = view(reader);
-        if (p.addresses.size() < peer::max_addresses) p.addresses.push_back(address);
+        p.addresses.push_back(view(reader));
         break;
       }
       case peer_field::connection: {
@@ -253,6 +253,17 @@ inline message read_message(bytes_view data) {
 }
 
 }  // namespace detail
+
+KADORO_DECL void message::reset() {
+  message fresh;
+  closer.clear();
+  providers.clear();
+  records.clear();
+  fresh.closer.swap(closer);
+  fresh.providers.swap(providers);
+  fresh.records.swap(records);
+  *this = std::move(fresh);
+}
 
 KADORO_DECL std::size_t encoded_size(message const& m) { return detail::body_size(m); }
 

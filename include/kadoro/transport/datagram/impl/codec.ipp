@@ -28,8 +28,8 @@ inline std::optional<errc> refusal_of(std::uint32_t number) noexcept {
   return number <= std::size(refusals) ? refusals[number - 1] : errc::refused;
 }
 
-inline wire::message without_lists(message const& m) {
-  wire::message out;
+inline void copy_without_lists(message const& m, wire::message& out) {
+  out.reset();
   out.type = m.type;
   out.key = m.key;
   out.record = m.record;
@@ -40,7 +40,6 @@ inline wire::message without_lists(message const& m) {
   out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
   out.durability = m.durability;
   out.retry_after_ms = m.retry_after_ms;
-  return out;
 }
 
 inline message without_contacts(wire::message const& w) {
@@ -110,7 +109,8 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
 }
 
 KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
-  wire::message w = detail::without_lists(m);
+  wire::message w;
+  detail::copy_without_lists(m, w);
   w.records = m.records;
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
@@ -127,10 +127,11 @@ KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
   return out;
 }
 
-KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large) {
-  answer_page page;
+KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large, answer_page used) {
+  answer_page page = std::move(used);
+  page.passed_over = 0;
   wire::message& w = page.what;
-  w = detail::without_lists(m);
+  detail::copy_without_lists(m, w);
   std::size_t size = wire::encoded_size(w) + 2 * detail::cursor_field_bytes;
   for (wire::record const& r : m.records) {
     std::size_t const more = wire::encoded_size(r);

@@ -707,23 +707,37 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
   if (!may_write && request->type == message_type::ping && !request->key.empty())
     request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
-  message answer;
+  message answer = std::move(spare_answer_);
   answer.type = request->type;
-  if (handler_->on_request(from, *request, answer) == handler::reply::silence) return {};
-  answer_page const page = cut_answer(answer, room, large);
-  counts_.records_passed_over += page.passed_over;
+  served_answer out;
+  if (handler_->on_request(from, *request, answer) == handler::reply::send) {
+    answer_page page = cut_answer(answer, room, large, std::move(spare_page_));
+    counts_.records_passed_over += page.passed_over;
+    out = write_answer(page.what, page.bytes_at_most, f, place, room);
+    page.what.reset();
+    spare_page_ = std::move(page);
+  }
+  answer.reset();
+  spare_answer_ = std::move(answer);
+  return out;
+}
+
+KADORO_DECL datagram_transport::served_answer datagram_transport::write_answer(wire::message const& answer,
+                                                                               std::size_t bytes_at_most,
+                                                                               frame const& f, bytes_span place,
+                                                                               std::size_t room) {
   served_answer out;
   bytes_span const body = place.subspan(frame_header_bytes);
-  if (page.bytes_at_most > body.size()) {
-    std::size_t const size = wire::encoded_size(page.what);  // the cursors may not be needed
+  if (bytes_at_most > body.size()) {
+    std::size_t const size = wire::encoded_size(answer);  // the cursors may not be needed
     if (size > body.size()) {
       if (size > room) return {};
       out.large.resize(size);
-      static_cast<void>(wire::encode(page.what, out.large));
+      static_cast<void>(wire::encode(answer, out.large));
       return out;
     }
   }
-  auto const size = wire::encode(page.what, body);
+  auto const size = wire::encode(answer, body);
   if (!size) return {};
   frame reply;
   reply.kind = frame_kind::answer;
