@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -159,7 +160,7 @@ class member final : private witness {
   std::size_t operations_ = 0;
   std::uint64_t values_ = 0;
   std::uint64_t life_ = 0;
-  std::set<peer_id> met_;  ///< with whom it had a session in this life
+  std::map<peer_id, kadoro::time_point> met_;  ///< with whom it had a session in this life, and since when the latest
 
   std::unique_ptr<kadoro::io::sim::context> host_;
   std::unique_ptr<kadoro::kad::node> node_;

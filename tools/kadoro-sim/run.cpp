@@ -760,7 +760,7 @@ void run::close_all(std::uint64_t frames_before) {
 
 verdict simulate(plan const& of, run_options how) {
   static constexpr std::uint64_t twins = 16;  // one run in so many is compared with itself without faults
-  static constexpr double storm_factor = 5;
+  static constexpr double storm_factor = 8;   // in peace a small swarm knows itself, and looks up nothing
   verdict result;
   {
     run whole(of, how);

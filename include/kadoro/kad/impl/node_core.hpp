@@ -124,6 +124,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   };
 
   static constexpr std::size_t max_renewals = 64;  ///< under way at once
+  static constexpr std::size_t max_checks = 64;    ///< of peers by hearsay, under way at once
 
   /// A peer that was lost, for `check_dead`.
   struct dead_peer {

@@ -53,6 +53,7 @@ KADORO_DECL bool node_core::probably_replica(key const& where, publication const
 KADORO_DECL void node_core::meet(std::vector<peer_ref> const& strangers) {
   if (closed_ || table_.size() >= k()) return;
   for (peer_ref const& who : strangers) {
+    if (checking_.size() >= max_checks) return;  // who makes up peers costs us no more than that
     if (!worth_meeting(*who)) continue;
     check(who);
     share_with(who);

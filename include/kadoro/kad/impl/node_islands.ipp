@@ -120,7 +120,6 @@ KADORO_DECL coro::task<void> node_core::introduce_job(node_core& core, peer_ref 
 /// Others whom this node should know, by hearsay: each is pinged, and counts when it has answered.
 KADORO_DECL void node_core::accept_introduction(peer_ref const& from, transport::message const& request,
                                                 transport::message& answer) {
-  static constexpr std::size_t max_checks = 64;
   static constexpr duration given_up = std::chrono::seconds(10);
   if (is_foreign(*from)) {
     answer.refusal = errc::refused_unsupported;

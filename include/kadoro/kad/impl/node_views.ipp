@@ -36,7 +36,7 @@ KADORO_DECL coro::task<void> node_core::compare_job(node_core& core, peer_ref wi
     if (!answer || answer->refusal) break;
     core.members_.heard(with->id(), answer->sequence);
     for (peer_ref const& who : answer->contacts)
-      if (worth_meeting(*who)) core.check(who);
+      if (worth_meeting(*who) && core.checking_.size() < max_checks) core.check(who);
     if (answer->contacts_cursor <= request.contacts_cursor) break;
     request.contacts_cursor = answer->contacts_cursor;
   }
