@@ -96,5 +96,5 @@ class accept_operation final : public operation {
 }  // namespace kadoro::inline KADORO_ABI::io::uring::detail
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
-#include "kadoro/io/uring/context.hpp"  // its end has the bodies
+#include "kadoro/io/uring/tcp_state.hpp"  // the context needs both; its end has the bodies
 #endif

@@ -111,7 +111,7 @@ class connection final : public tcp_connection {
 class acceptor_state final : public tcp_acceptor, public coro::list_node {
  public:
   /// Takes over `descriptor`, a blocking socket.
-  KADORO_DECL acceptor_state(context& owner, int descriptor);
+  KADORO_DECL acceptor_state(context& on, int descriptor);
   ~acceptor_state() override { close(); }
 
   void set_owner(owner& to) noexcept override { told_ = &to; }

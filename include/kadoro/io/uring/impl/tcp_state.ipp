@@ -123,8 +123,7 @@ KADORO_DECL void tcp_state::end_sending() noexcept {
 }
 
 KADORO_DECL void tcp_state::abort() noexcept {
-  if (owner_ == nullptr) return;
-  posix::reset_on_close(descriptor_);
+  cause_ = ECONNABORTED;
   close();
 }
 
@@ -178,10 +177,10 @@ KADORO_DECL void tcp_state::close() noexcept {
   ::close(descriptor_);
 }
 
-KADORO_DECL acceptor_state::acceptor_state(context& owner, int descriptor)
-    : owner_(&owner),
+KADORO_DECL acceptor_state::acceptor_state(context& on, int descriptor)
+    : owner_(&on),
       descriptor_(descriptor),
-      accept_(make_operation<accept_operation>(*owner.ring_, descriptor, *this)),
+      accept_(make_operation<accept_operation>(*on.ring_, descriptor, *this)),
       local_(posix::bound_address(descriptor)) {}
 
 KADORO_DECL result<std::unique_ptr<tcp_connection>> acceptor_state::try_accept() {
