@@ -32,6 +32,8 @@ struct backend {
   std::string name;
   std::string address;  ///< IPv4, of the host that its contexts run on
   result<opened> (*open)();
+
+  bool is_simulated() const { return name == "sim"; }
 };
 
 inline result<opened> own(result<std::unique_ptr<io::context>> made) {

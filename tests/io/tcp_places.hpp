@@ -1,21 +1,17 @@
 #pragma once
 
-#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <memory>
-#include <string_view>
-#include <vector>
+#include <utility>
 
-#include "kadoro/io/asio/context.hpp"
-#include "kadoro/io/sim/context.hpp"
+#include "backends.hpp"
 #include "kadoro/io/tcp_listener.hpp"
 
 /// @file
-/// Where the tests of TCP run: every test on every backend. A new backend is one more class and one more line.
+/// Where the tests of TCP run: every test on every backend of backends.hpp.
 
 /// Two programs that can reach each other by TCP.
 class tcp_place {
@@ -31,11 +27,12 @@ class tcp_place {
 };
 
 /// One loop, real sockets on loopback.
-class asio_place final : public tcp_place {
+class loopback_place final : public tcp_place {
  public:
-  ~asio_place() override { asio_place::feed(); }
-  kadoro::io::context& server() override { return context_; }
-  kadoro::io::context& client() override { return context_; }
+  explicit loopback_place(io_test::opened on) : on_(std::move(on)) {}
+  ~loopback_place() override { loopback_place::feed(); }
+  kadoro::io::context& server() override { return *on_.context; }
+  kadoro::io::context& client() override { return *on_.context; }
   kadoro::io::endpoint any() const override { return *kadoro::io::endpoint::parse("127.0.0.1:0"); }
   void starve() override {
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
@@ -52,7 +49,7 @@ class asio_place final : public tcp_place {
   }
 
  private:
-  kadoro::io::asio::context context_;
+  io_test::opened on_;
   rlimit before_{};
   bool starved_ = false;
 };
@@ -75,26 +72,27 @@ class sim_place final : public tcp_place {
   kadoro::io::sim::context& client_ = world_.add_host(*kadoro::io::endpoint::parse("10.0.0.2:0"));
 };
 
-struct tcp_backend {
-  char const* name;
-  std::unique_ptr<tcp_place> (*make)();
-};
-
-template <class Place>
-std::unique_ptr<tcp_place> make_tcp_place() {
-  return std::make_unique<Place>();
+/// Null where this machine denies the backend; said.
+inline std::unique_ptr<tcp_place> make_tcp_place(io_test::backend const& on) {
+  if (on.is_simulated()) return std::make_unique<sim_place>();
+  auto made = on.open();
+  if (made) return std::make_unique<loopback_place>(std::move(*made));
+  MESSAGE("passed over, ", on.name, ": ", made.error().message());
+  return nullptr;
 }
 
-inline std::vector<tcp_backend> tcp_backends() {
-  return {{"asio", &make_tcp_place<asio_place>}, {"sim", &make_tcp_place<sim_place>}};
+/// `test(std::unique_ptr<tcp_place>)` as a subcase a backend.
+template <class Test>
+void with_every_place(Test test) {
+  for (io_test::backend const& each : io_test::all_backends()) {
+    SUBCASE(each.name.c_str()) {
+      if (auto place = make_tcp_place(each)) test(std::move(place));
+    }
+  }
 }
 
-/// `test(place)` on each.
+/// `test(tcp_place&)` as a subcase a backend.
 template <class Test>
 void on_every_backend(Test test) {
-  for (tcp_backend const& each : tcp_backends()) {
-    INFO("backend ", each.name);
-    auto const place = each.make();
-    test(*place);
-  }
+  with_every_place([&](std::unique_ptr<tcp_place> place) { test(*place); });
 }

@@ -122,6 +122,8 @@ coro::task<result<bytes>> send_and_read(tcp_stream& stream, bytes_view data) {
   co_return std::move(back);
 }
 
+coro::task<void> let_pass(duration length) { co_await coro::sleep_for(length); }
+
 template <class T>
 coro::task<T> within_patience(coro::task<T> work) {
   co_return co_await coro::with_deadline(std::move(work), patience);
@@ -358,6 +360,51 @@ TEST_CASE("tcp: a reset is heard by who reads and who writes, and stays") {
   });
 }
 
+TEST_CASE("tcp: what was taken from a writer arrives, though it has closed, and the reader took its time") {
+  on_every_backend([](tcp_place& place) {
+    auto both = connect(place);
+    bytes const data = pattern(64u << 20);
+    auto const stopped = place.client().run(coro::with_deadline(both.caller.write(data), duration(100ms)));
+    REQUIRE_FALSE(stopped.has_value());
+    both.caller.close();
+    place.client().run(let_pass(20ms));
+    std::size_t const sent = both.caller.counters().sent_bytes;
+    auto const got = place.server().run(read_to_end(both.called));
+    REQUIRE_MESSAGE(got.has_value(), got.error().message());
+    REQUIRE(got->size() == sent);
+    CHECK(equal(*got, bytes_view(data).first(sent)));
+  });
+}
+
+TEST_CASE("tcp: who closes with the rest of a message unread resets, wherever the rest is kept") {
+  on_every_backend([](tcp_place& place) {
+    auto both = connect(place);
+    auto const sent = place.client().run(both.caller.write(as_bytes("a part of this")));
+    REQUIRE(sent.has_value());
+    byte_array<4> part{};
+    auto const read = place.server().run(within_patience(both.called.read_exactly(part)));
+    REQUIRE(read.has_value());
+    both.called.close();
+    auto const heard = place.client().run(read_to_end(both.caller));
+    REQUIRE_FALSE(heard.has_value());
+    CHECK(heard.error() == errc::reset);
+  });
+}
+
+TEST_CASE("tcp: a program that reads while it closes ends the connection as one that does not") {
+  on_every_backend([](tcp_place& place) {
+    auto both = connect(place);
+    place.server().run(let_pass(30ms));
+    byte_array<4> part{};
+    auto const nothing = place.server().run(coro::with_deadline(both.called.read_some(part), duration(5ms)));
+    CHECK_FALSE(nothing.has_value());
+    both.called.close();
+    auto const heard = place.client().run(read_to_end(both.caller));
+    REQUIRE_MESSAGE(heard.has_value(), heard.error().message());
+    CHECK(heard->empty());
+  });
+}
+
 TEST_CASE("tcp: a writer that waits for room hears the reset") {
   on_every_backend([](tcp_place& place) {
     auto both = connect(place);
@@ -491,8 +538,6 @@ coro::task<void> note_accept(tcp_listener& listener, outcomes& into) {
 
 coro::task<result<void>> until(coro::event& what) { co_return co_await what.wait(); }
 
-coro::task<void> pause_for(duration length) { co_await coro::sleep_for(length); }
-
 }  // namespace
 
 TEST_CASE("tcp: operations under way end as closed when stream and listener are destroyed") {
@@ -505,7 +550,7 @@ TEST_CASE("tcp: operations under way end as closed when stream and listener are 
       place.server().spawn(note_read(both.called, seen));
       place.server().spawn(note_write(both.called, seen, large));
       place.server().spawn(note_accept(listener, seen));
-      place.server().run(pause_for(20ms));
+      place.server().run(let_pass(20ms));
       CHECK(seen.count == 0);
     }
     auto const woken = place.server().run(within_patience(until(seen.all)));
@@ -545,7 +590,7 @@ TEST_CASE("tcp: a frame that waits may be destroyed, and the stream goes on") {
       coro::scope children(place.server());
       outcomes seen;
       children.spawn(note_read(both.called, seen));
-      place.server().run(pause_for(1ms));
+      place.server().run(let_pass(1ms));
       children.abandon();
     }
     auto const sent = place.client().run(both.caller.write(as_bytes("more")));
@@ -562,7 +607,7 @@ TEST_CASE("tcp: a stream may move while it is read") {
     outcomes seen;
     seen.count = 2;
     place.server().spawn(note_read(both.called, seen));
-    place.server().run(pause_for(1ms));
+    place.server().run(let_pass(1ms));
     tcp_stream moved = std::move(both.called);
     auto const sent = place.client().run(both.caller.write(as_bytes("moved")));
     CHECK(sent.has_value());
@@ -574,20 +619,18 @@ TEST_CASE("tcp: a stream may move while it is read") {
 }
 
 TEST_CASE("tcp: streams and listeners may outlive their context") {
-  for (tcp_backend const& each : tcp_backends()) {
-    INFO("backend ", each.name);
-    auto place = each.make();
+  with_every_place([](std::unique_ptr<tcp_place> place) {
     auto listener = listen(*place);
     auto both = connect(*place, listener);
     outcomes seen;
     place->server().spawn(note_read(both.called, seen));
-    place->server().run(pause_for(1ms));
+    place->server().run(let_pass(1ms));
     place.reset();
     CHECK(seen.count == 0);
     CHECK(both.caller.remote() == listener.local());
     both.called.close();
     both.caller.abort();
-  }
+  });
 }
 
 namespace {
@@ -643,7 +686,7 @@ TEST_CASE("tcp: a listener gets over a lack of descriptors") {
     auto listener = listen(place);
     auto caller = place.client().run(within_patience(tcp_stream::connect(place.client(), listener.local())));
     REQUIRE(caller.has_value());
-    place.client().run(pause_for(20ms));  // the connection waits in the backlog by now
+    place.client().run(let_pass(20ms));  // the connection waits in the backlog by now
     place.starve();
     auto const refused = place.client().run(tcp_stream::connect(place.client(), listener.local()));
     auto const accept = [](tcp_place& at, tcp_listener& on) -> coro::task<bool> {

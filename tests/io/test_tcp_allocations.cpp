@@ -1,19 +1,19 @@
-#include <doctest/doctest.h>
-
 #include <chrono>
 #include <optional>
 #include <vector>
 
-#include "counting_new.hpp"
+#include "allocations.hpp"
+#include "backends.hpp"
 #include "kadoro/coro/deadline.hpp"
+#include "kadoro/coro/frame_pool.hpp"
 #include "kadoro/coro/scope.hpp"
-#include "kadoro/io/asio/context.hpp"
 #include "kadoro/io/tcp_listener.hpp"
 
 using namespace kadoro;
 using namespace std::chrono_literals;
 using io::tcp_listener;
 using io::tcp_stream;
+using io_test::allocations;
 
 // By exact count: what a read or a write costs once everything is warm.
 
@@ -71,25 +71,29 @@ coro::task<bool> connect(io::context& on, tcp_listener& listener, std::vector<tc
 
 }  // namespace
 
-TEST_CASE("tcp: on asio a warm read or write allocates nothing, on one connection and on twenty") {
-  if (!counts_allocations()) {
+TEST_CASE("tcp: a warm read or write allocates nothing, on one connection and on twenty") {
+  if (!coro::frame_pool::enabled) {
     MESSAGE("skipped: a sanitizer has the allocator");
     return;
   }
-  for (std::size_t const count : {std::size_t{1}, std::size_t{20}}) {
-    CAPTURE(count);
-    io::asio::context context;
-    auto listener = tcp_listener::open(context, *io::endpoint::parse("127.0.0.1:0"));
-    REQUIRE(listener.has_value());
-    std::vector<tcp_stream> callers, called;
-    bool const connected = context.run(connect(context, *listener, callers, called, count));
-    REQUIRE(connected);
-    std::uint64_t const before = allocations();
-    std::vector<int> const something(1);
-    CHECK(allocations() == before + 1);  // it counts
-    for (tcp_stream& each : called) context.spawn(echo(each));
-    auto const allocated = context.run(count_round_trips(callers));
-    REQUIRE(allocated.has_value());
-    CHECK(*allocated == 0);
-  }
+  io_test::on_each(io_test::real_backends(), [](io::context& context, io_test::backend const&) {
+    for (std::size_t const count : {std::size_t{1}, std::size_t{20}}) {
+      CAPTURE(count);
+      auto listener = tcp_listener::open(context, *io::endpoint::parse("127.0.0.1:0"));
+      REQUIRE(listener.has_value());
+      std::vector<tcp_stream> callers, called;
+      bool const connected = context.run(connect(context, *listener, callers, called, count));
+      REQUIRE(connected);
+      std::uint64_t const before = allocations();
+      std::vector<int> const something(1);
+      CHECK(allocations() == before + 1);  // it counts
+      coro::scope children(context);
+      for (tcp_stream& each : called) children.spawn(echo(each));
+      auto const allocated = context.run(count_round_trips(callers));
+      REQUIRE(allocated.has_value());
+      CHECK(*allocated == 0);
+      callers.clear();
+      context.run(children.join());
+    }
+  });
 }

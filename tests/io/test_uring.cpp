@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "kadoro/coro/sleep.hpp"
+#include "kadoro/io/tcp_listener.hpp"
 #include "udp_peer.hpp"
 
 using namespace io_test;
@@ -326,6 +329,115 @@ TEST_CASE("uring: ports that outlive their context, with everything under way") 
   }
   client.port->send(server.port->local(), as_bytes("nobody takes this"));
   CHECK(client.port->counters().sent == 50);
+}
+
+namespace {
+
+/// The two ends of a connection, one on each context.
+struct tcp_pair {
+  std::optional<io::tcp_stream> called;
+  std::optional<io::tcp_stream> caller;
+};
+
+coro::task<void> accept_one(io::tcp_listener& listener, std::optional<io::tcp_stream>& into) {
+  auto taken = co_await coro::with_deadline(listener.accept(), duration(patience));
+  if (taken) into.emplace(std::move(*taken));
+}
+
+coro::task<void> connect_one(io::context& from, endpoint to, std::optional<io::tcp_stream>& into) {
+  auto stream = co_await coro::with_deadline(io::tcp_stream::connect(from, to), duration(patience));
+  if (stream) into.emplace(std::move(*stream));
+}
+
+tcp_pair connect_pair(io::context& caller, io::context& called) {
+  auto listener = io::tcp_listener::open(called, at("127.0.0.1:0"));
+  REQUIRE(listener.has_value());
+  tcp_pair both;
+  caller.run(connect_one(caller, listener->local(), both.caller));
+  called.run(accept_one(*listener, both.called));
+  REQUIRE(both.caller.has_value());
+  REQUIRE(both.called.has_value());
+  return both;
+}
+
+/// How many bytes came until the end, or until it broke.
+coro::task<result<std::size_t>> count_to_end(io::tcp_stream& from, std::size_t& count) {
+  bytes part(64 * 1024);
+  for (;;) {
+    auto const got = co_await coro::with_deadline(from.read_some(part), duration(patience));
+    if (!got || *got == 0) co_return got;
+    count += *got;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("uring: a context that goes hands over what its connections have taken") {
+  auto context = open_or_skip();
+  if (!context) return;
+  io::asio::context other;
+  auto both = connect_pair(*context, other);
+  bytes const data(100'000);
+  auto const write = [](io::tcp_stream& to, bytes_view what) -> coro::task<void> {
+    auto const sent = co_await to.write(what);
+    CHECK(sent.has_value());
+  };
+  context->run(write(*both.caller, data));
+  context.reset();
+  std::size_t count = 0;
+  auto const end = other.run(count_to_end(*both.called, count));
+  CHECK(end.has_value());
+  CHECK(count == data.size());
+}
+
+TEST_CASE("uring: of what a context cannot hand over the other end hears a reset, and no end") {
+  for (bool const closed_before : {false, true}) {
+    CAPTURE(closed_before);
+    auto context = open_or_skip();
+    if (!context) return;
+    io::asio::context other;
+    auto both = connect_pair(*context, other);
+    bytes const data(64u << 20);
+    auto const stopped = context->run(coro::with_deadline(both.caller->write(data), duration(100ms)));
+    REQUIRE_FALSE(stopped.has_value());
+    if (closed_before) both.caller->close();
+    context.reset();
+    std::size_t count = 0;
+    auto const end = other.run(count_to_end(*both.called, count));
+    REQUIRE_FALSE(end.has_value());
+    CHECK(end.error() == errc::reset);
+  }
+}
+
+TEST_CASE("uring: connections made, used and dropped in every state leave nothing under way") {
+  auto const context = open_or_skip();
+  if (!context) return;
+  auto listener = io::tcp_listener::open(*context, at("127.0.0.1:0"));
+  REQUIRE(listener.has_value());
+  auto const some = [](io::context& on, io::tcp_listener& from, int how) -> coro::task<void> {
+    auto connecting = on.connect_tcp(from.local());
+    if (!connecting || how == 0) co_return;  // while it connects
+    io::tcp_stream caller(std::move(*connecting));
+    auto taken = co_await coro::with_deadline(from.accept(), duration(patience));
+    if (!taken) co_return;
+    byte_array<1000> buffer{};
+    if (how >= 2) {
+      auto const nothing = co_await coro::with_deadline(taken->read_some(buffer), duration(1ms));
+      CHECK((nothing ? *nothing == 0 : true));  // it may be one that its caller has dropped
+    }
+    if (how >= 3) {
+      auto const sent = co_await taken->write(buffer);
+      if (!sent) co_return;
+    }
+    if (how >= 4) taken->abort();
+  };
+  for (int i = 0; i < 200; ++i) {
+    context->run(some(*context, *listener, i % 5));
+  }
+  listener->close();
+  context->run(run_for(50ms));
+  CHECK(context->under_way() == 0);
+  CHECK(context->counters().streams_cut_off == 0);
 }
 
 #else

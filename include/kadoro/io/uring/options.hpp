@@ -18,6 +18,7 @@ struct options {
 struct ring_counters {
   std::uint64_t out_of_buffers = 0;        ///< datagrams waited in the socket until buffers came back
   std::uint64_t completion_overflows = 0;  ///< turns in which completions had to wait in the kernel
+  std::uint64_t streams_cut_off = 0;       ///< TCP connections closed before all that was written had gone out
   std::uint64_t receives = 0;              ///< started; with several shots there are fewer than datagrams
 };
 

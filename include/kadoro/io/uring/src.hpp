@@ -12,4 +12,6 @@
 #include "kadoro/io/uring/impl/features.ipp"
 #include "kadoro/io/uring/impl/receive_buffers.ipp"
 #include "kadoro/io/uring/impl/ring.ipp"
+#include "kadoro/io/uring/impl/stream_operations.ipp"
+#include "kadoro/io/uring/impl/tcp_state.ipp"
 #include "kadoro/io/uring/impl/udp_state.ipp"

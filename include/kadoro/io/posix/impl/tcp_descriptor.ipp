@@ -67,7 +67,10 @@ inline bool is_of_one_connection(int cause) noexcept {
   }
 }
 
-inline void set_no_delay(int descriptor) noexcept { set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1); }
+inline int open_stream(endpoint const& at, socket_mode mode) noexcept {
+  int const flags = mode == socket_mode::non_blocking ? SOCK_NONBLOCK | SOCK_CLOEXEC : SOCK_CLOEXEC;
+  return ::socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | flags, 0);
+}
 
 }  // namespace detail
 
@@ -75,20 +78,34 @@ KADORO_DECL error tcp_system_error(int cause, endpoint const& remote, char const
   return detail::tcp_failure(cause, detail::a_connection, remote, doing);
 }
 
-KADORO_DECL result<int> start_tcp_connect(endpoint const& remote) {
+KADORO_DECL void set_tcp_options(int descriptor) noexcept {
+  detail::set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+KADORO_DECL result<int> open_tcp_socket(endpoint const& remote, socket_mode mode) {
   if (remote.port() == 0 || remote.is_unspecified())
     return fail(tcp_error(errc::invalid_argument, detail::a_connection, remote, "that is no address to connect to"));
-  int const family = remote.is_v6() ? AF_INET6 : AF_INET;
-  int const descriptor = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int const descriptor = detail::open_stream(remote, mode);
   if (descriptor < 0) return fail(tcp_system_error(errno, remote, "no socket"));
-  detail::set_no_delay(descriptor);
+  set_tcp_options(descriptor);
+  return descriptor;
+}
+
+KADORO_DECL result<int> start_tcp_connect(endpoint const& remote) {
+  auto const descriptor = open_tcp_socket(remote, socket_mode::non_blocking);
+  if (!descriptor) return descriptor;
   auto const address = socket_address::from(remote);
   // Interrupted by a signal it goes on, as if it were under way.
-  if (::connect(descriptor, address.get(), address.size) == 0 || errno == EINPROGRESS || errno == EINTR)
+  if (::connect(*descriptor, address.get(), address.size) == 0 || errno == EINPROGRESS || errno == EINTR)
     return descriptor;
   int const cause = errno;
-  ::close(descriptor);
+  ::close(*descriptor);
   return fail(tcp_system_error(cause, remote, "connecting"));
+}
+
+KADORO_DECL int tcp_connect_cause(int descriptor, endpoint const& remote, int cause) noexcept {
+  // Where nobody listens at a port that this machine gives out, TCP may connect the socket to itself.
+  return cause == 0 && bound_address(descriptor) == remote ? ECONNREFUSED : cause;
 }
 
 KADORO_DECL result<bool> tcp_connected(int descriptor, endpoint const& remote) {
@@ -97,18 +114,16 @@ KADORO_DECL result<bool> tcp_connected(int descriptor, endpoint const& remote) {
   int cause = 0;
   socklen_t size = sizeof cause;
   if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &cause, &size) != 0) cause = errno;
-  // Where nobody listens at a port that this machine gives out, TCP may connect the socket to itself.
-  if (cause == 0 && bound_address(descriptor) == remote) cause = ECONNREFUSED;
+  cause = tcp_connect_cause(descriptor, remote, cause);
   if (cause != 0) return fail(tcp_system_error(cause, remote, "connecting"));
   return true;
 }
 
-KADORO_DECL result<int> open_tcp_listener(endpoint const& local, std::size_t backlog) {
+KADORO_DECL result<int> open_tcp_listener(endpoint const& local, std::size_t backlog, socket_mode mode) {
   auto const failed = [&](char const* doing, int cause) {
     return fail(detail::tcp_failure(cause, detail::a_listener, local, doing));
   };
-  int const family = local.is_v6() ? AF_INET6 : AF_INET;
-  int const descriptor = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int const descriptor = detail::open_stream(local, mode);
   if (descriptor < 0) return failed("no socket", errno);
   if (local.is_v6()) detail::set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   // Connections of a program that ran before may linger at this port; another listener still keeps us out.
@@ -121,6 +136,11 @@ KADORO_DECL result<int> open_tcp_listener(endpoint const& local, std::size_t bac
   return failed("cannot listen", cause);
 }
 
+KADORO_DECL error tcp_accept_error(int cause, endpoint const& local) {
+  if (detail::is_of_one_connection(cause)) return error(errc::reset);
+  return detail::tcp_failure(cause, detail::a_listener, local, "accepting");
+}
+
 KADORO_DECL result<int> accept_tcp(int listener, endpoint const& local, endpoint& remote) {
   socket_address from;
   int descriptor = -1;
@@ -128,12 +148,10 @@ KADORO_DECL result<int> accept_tcp(int listener, endpoint const& local, endpoint
     descriptor = ::accept4(listener, from.get(), &from.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   } while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) {
-    int const cause = errno;
-    if (cause == EAGAIN || cause == EWOULDBLOCK) return -1;
-    if (detail::is_of_one_connection(cause)) return fail(errc::reset);
-    return fail(detail::tcp_failure(cause, detail::a_listener, local, "accepting"));
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return -1;
+    return fail(tcp_accept_error(errno, local));
   }
-  detail::set_no_delay(descriptor);
+  set_tcp_options(descriptor);
   remote = from.to_endpoint();
   return descriptor;
 }

@@ -10,9 +10,11 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "kadoro/coro/event.hpp"
 #include "kadoro/io/posix/signal_watch.hpp"
+#include "kadoro/io/posix/tcp_descriptor.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
 #include "kadoro/io/uring/context.hpp"
 
@@ -22,6 +24,9 @@ namespace limits {
 
 // After so many passes the kernel gets a look, even if coroutines go on making each other ready.
 inline constexpr int passes_per_turn = 64;
+
+// What connections hold when the context goes: both halves of a buffer, and a few sends that the kernel takes in parts.
+inline constexpr int last_sends = 8;
 
 }  // namespace limits
 
@@ -57,6 +62,11 @@ KADORO_DECL context::~context() {
   inbox_->close();
   roots_.destroy_all();
   while (ports_.linked()) static_cast<detail::udp_state*>(ports_.next())->close();
+  while (acceptors_.linked()) static_cast<detail::acceptor_state*>(acceptors_.next())->close();
+  send_the_rest();
+  while (connections_.linked()) static_cast<detail::tcp_state*>(connections_.next())->close();
+  while (leaving_.linked()) leaving_.next()->link_before(ended_);
+  bury_ended();
   wake_.reset();
   ring_.reset();  // waits until the kernel has let go
   ::close(wake_descriptor_);
@@ -70,6 +80,47 @@ KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& 
   auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
   state->link_before(ports_);
   return std::make_unique<detail::port>(std::move(state));
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_connection>> context::connect_tcp(endpoint const& remote) {
+  auto const descriptor = posix::open_tcp_socket(remote, posix::socket_mode::blocking);
+  if (!descriptor) return fail(descriptor.error());
+  return adopt(*descriptor, remote, false);
+}
+
+KADORO_DECL result<std::unique_ptr<tcp_acceptor>> context::listen_tcp(endpoint const& local, std::size_t backlog) {
+  auto const descriptor = posix::open_tcp_listener(local, backlog, posix::socket_mode::blocking);
+  if (!descriptor) return fail(descriptor.error());
+  auto acceptor = std::make_unique<detail::acceptor_state>(*this, *descriptor);
+  acceptor->link_before(acceptors_);
+  return acceptor;
+}
+
+KADORO_DECL std::unique_ptr<tcp_connection> context::adopt(int descriptor, endpoint const& remote, bool is_connected) {
+  auto state = std::make_unique<detail::tcp_state>(*this, descriptor, remote, is_connected);
+  state->link_before(connections_);
+  return std::make_unique<detail::connection>(std::move(state));
+}
+
+KADORO_DECL void context::bury_ended() noexcept {
+  while (ended_.linked()) delete static_cast<detail::tcp_state*>(ended_.next());
+}
+
+KADORO_DECL void context::send_the_rest() noexcept {
+  auto const unsent = [](coro::list_node const& all) {
+    for (coro::list_node* each = all.next(); each != &all; each = each->next())
+      if (static_cast<detail::tcp_state*>(each)->unsent()) return true;
+    return false;
+  };
+  for (coro::list_node* each = connections_.next(); each != &connections_; each = each->next())
+    static_cast<detail::tcp_state*>(each)->silence();
+  try {
+    for (int i = 0; i < limits::last_sends && (unsent(connections_) || unsent(leaving_)); ++i) {
+      ring_->enter(duration::zero());
+      ring_->complete();
+    }
+  } catch (std::system_error const&) {  // the wrong thread: what is left is lost, and the resets say so
+  }
 }
 
 KADORO_DECL void context::spawn(coro::task<void> work) {
@@ -149,6 +200,7 @@ KADORO_DECL void context::turn() {
   run_ready();
   wheel_.advance(now_, [](coro::timer_node& node) { node.fire(); });
   run_ready();
+  bury_ended();
   // What is sent from inside a flush (an answer to "unreachable") waits for the next turn.
   flushing_.swap(unsent_);
   for (auto const& port : flushing_) port->flush();
