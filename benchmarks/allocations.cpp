@@ -175,7 +175,7 @@ double per_operation(member& of) {
 
 int main(int argc, char** argv) {
   bench::command const settings(argc, argv);
-  std::string const backend = settings.text("io", "asio");
+  std::string const backend = settings.text("io", "auto");
   members servers;
   for (std::size_t i = 0; i < nodes; ++i)
     servers.push_back(

@@ -25,7 +25,7 @@ def arguments():
     ask.add_argument("--out", required=True, help="folder for CSV, JSON, Markdown and pictures")
     ask.add_argument("--quick", action="store_true", help="fewer blocks and rounds: at most five minutes")
     ask.add_argument("--json", action="store_true", help="one JSON object on stdout instead of the table")
-    ask.add_argument("--io", default="asio", help="kadoro's backend")
+    ask.add_argument("--io", default="auto", help="kadoro's backend: auto, asio, uring")
     ask.add_argument("--blocks", type=int, help="how many blocks of each chapter")
     ask.add_argument("--only", default=",".join(CHAPTERS), help="chapters, by commas: " + ",".join(CHAPTERS))
     ask.add_argument("--realtime", type=int, default=0, help="real-time priority of what is measured, on a busy machine")

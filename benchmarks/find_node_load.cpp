@@ -104,7 +104,7 @@ coro::task<std::size_t> open_sessions(std::deque<asker>& ends) {
 
 int main(int argc, char** argv) {
   command const settings(argc, argv);
-  auto const context = bench::open_context(settings.text("io", "asio"));
+  auto const context = bench::open_context(settings.text("io", "auto"));
   auto const server = multiformats::multiaddr::parse(settings.text("server")).value();
   auto const who = server.peer().value();
   asker self(*context, server, who);

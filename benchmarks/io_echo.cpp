@@ -43,7 +43,7 @@ coro::task<void> until(coro::event& over) { co_await over.wait(); }
 
 int main(int argc, char** argv) {
   bench::command const settings(argc, argv);
-  auto const context = bench::open_context(settings.text("io", "asio"));
+  auto const context = bench::open_context(settings.text("io", "auto"));
   auto const port = context->open_udp(io::endpoint::parse("127.0.0.1:0").value()).value();
   echo self(*port);
   bench::say({{"address", port->local().to_string()}, {"backend", context->backend()}});

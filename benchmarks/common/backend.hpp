@@ -5,17 +5,23 @@
 #include <memory>
 #include <string>
 
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/system/open.hpp"
 
 namespace bench {
 
-/// The context that `io=` names; without it there is nothing to measure, and the program ends with 3.
-inline std::unique_ptr<kadoro::io::asio::context> open_context(std::string const& backend) {
-  if (backend != "asio") {
-    std::cerr << "no such backend in this build: " << backend << std::endl;
+/// The context that `io=` names (auto, asio, uring); without it there is nothing to measure, and the program ends
+/// with 3.
+inline std::unique_ptr<kadoro::io::context> open_context(std::string const& backend) {
+  kadoro::io::open_options wanted;
+  wanted.backend = kadoro::io::parse_backend_choice(backend);
+  if (!wanted.backend) {
+    std::cerr << "no such backend: " << backend << std::endl;
     std::exit(3);
   }
-  return std::make_unique<kadoro::io::asio::context>();
+  auto opened = kadoro::io::open(wanted);
+  if (opened) return std::move(*opened);
+  std::cerr << opened.error().message() << std::endl;
+  std::exit(3);
 }
 
 }  // namespace bench

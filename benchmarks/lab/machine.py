@@ -14,7 +14,7 @@ def note(text):
 class Machine:
     """Where things run: whoever measures has one core, those who answer have the other, the same for all contestants."""
 
-    def __init__(self, build, backend="asio", realtime=0):
+    def __init__(self, build, backend="auto", realtime=0):
         self.build = build
         self.backend = backend
         self.realtime = realtime
@@ -31,8 +31,8 @@ class Machine:
 
     @property
     def io_flag(self):
-        """For programs of the examples; one that knows one backend only has no such flag."""
-        return [] if self.backend == "asio" else ["--io", self.backend]
+        """For programs of the examples."""
+        return ["--io", self.backend]
 
     def program(self, name):
         path = os.path.join(self.build, "benchmarks", f"bench_{name}")
