@@ -141,8 +141,12 @@ json state_of(kad::node& node) {
 }
 
 coro::task<json> answer(kad::node& node, crowd& others, command const& line) {
-  if (line.word() == "put" || line.word() == "get") co_return co_await operate(node, line);
-  if (line.word() == "crowd") co_return co_await others.grow(node, line.number("count", 1));
+  if (line.word() == "put" || line.word() == "get") {
+    co_return co_await operate(node, line);
+  }
+  if (line.word() == "crowd") {
+    co_return co_await others.grow(node, line.number("count", 1));
+  }
   if (line.word() == "state") co_return state_of(node);
   if (line.word() == "usage") co_return bench::usage();
   if (line.word() == "counters") co_return json{{"text", node.counters_text()}};

@@ -4,9 +4,11 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <thread>
@@ -438,6 +440,38 @@ TEST_CASE("uring: connections made, used and dropped in every state leave nothin
   context->run(run_for(50ms));
   CHECK(context->under_way() == 0);
   CHECK(context->counters().streams_cut_off == 0);
+}
+
+TEST_CASE("uring: where a process was killed, the next one binds the same addresses at once") {
+  if (!open_or_skip()) return;
+  io::asio::context after;
+  io::endpoint where = at("127.0.0.1:0");
+  for (int i = 0; i < 10; ++i) {
+    int told[2] = {-1, -1};
+    REQUIRE(::pipe(told) == 0);
+    ::pid_t const child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      auto const killed = io::uring::context::open({});
+      auto const port = killed ? (*killed)->open_udp(where) : fail(killed.error());
+      auto const acceptor = port ? (*killed)->listen_tcp((*port)->local(), 1) : fail(port.error());
+      std::uint16_t const number = acceptor ? (*port)->local().port() : std::uint16_t{0};
+      if (::write(told[1], &number, sizeof number) != sizeof number || number == 0) ::_exit(1);
+      for (;;) (*killed)->run(run_for(1s));
+    }
+    ::close(told[1]);
+    std::uint16_t number = 0;
+    CHECK(::read(told[0], &number, sizeof number) == sizeof number);
+    ::close(told[0]);
+    CHECK(number != 0);
+    ::kill(child, SIGKILL);
+    REQUIRE(::waitpid(child, nullptr, 0) == child);
+    where = at("127.0.0.1:" + std::to_string(number));
+    auto const port = after.open_udp(where);
+    CHECK(port.has_value());
+    auto const acceptor = after.listen_tcp(where, 1);
+    CHECK(acceptor.has_value());
+  }
 }
 
 #else

@@ -174,6 +174,8 @@ def check_co_await(source):
                     yield at, "co_await", f"inside the condition of {caller}: g++ 12 may never run this function"
                 elif re.fullmatch(r"[A-Z][A-Z0-9_]{2,}", caller):
                     yield at, "co_await", f"inside the macro {caller}: name the value first"
+        if re.match(r"\s*(?:else\b|(?:if|for|while)\b)", item.text):
+            yield line, "co_await", "under a condition or a loop without braces of its own"
         if "?" in item.text:
             yield line, "co_await", "a conditional operator in the same statement: use if and else"
         if item.has_braces:

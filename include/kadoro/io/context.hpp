@@ -33,7 +33,8 @@ class context : public coro::scheduler {
   /// Keys come from here, and from nowhere else.
   virtual random_source& random() noexcept = 0;
 
-  /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`.
+  /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`. The
+  /// real contexts give an address in use 100 ms to become free, and block meanwhile.
   virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
 
   /// Starts to connect; `tcp_stream::connect` is what waits for it. Errors: as there.

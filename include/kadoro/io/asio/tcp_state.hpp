@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kadoro/io/asio/socket_state.hpp"
+#include "kadoro/io/impl/handles.hpp"
 #include "kadoro/io/tcp_acceptor.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::asio::detail {
@@ -21,7 +22,7 @@ class tcp_state final : public socket_state {
   KADORO_DECL void shutdown_send() noexcept;
   KADORO_DECL void abort() noexcept;
   /// `close`, and no word to the owner afterwards.
-  KADORO_DECL void release() noexcept;
+  KADORO_DECL static void release(std::shared_ptr<tcp_state> self) noexcept;
 
   endpoint const& local() const noexcept { return local_; }
   endpoint const& remote() const noexcept { return remote_; }
@@ -37,25 +38,6 @@ class tcp_state final : public socket_state {
   endpoint remote_;
   tcp_counters counters_;
   bool connected_;
-};
-
-/// What `connect_tcp` and `try_accept` give to the program.
-class connection final : public tcp_connection {
- public:
-  explicit connection(std::shared_ptr<tcp_state> state) noexcept : state_(std::move(state)) {}
-  ~connection() override { state_->release(); }
-  void set_owner(owner& to) noexcept override { state_->set_owner(to); }
-  result<bool> connected() override { return state_->connected(); }
-  result<tcp_read> try_read(bytes_span into) override { return state_->try_read(into); }
-  result<std::size_t> try_write(bytes_view data) override { return state_->try_write(data); }
-  void shutdown_send() noexcept override { state_->shutdown_send(); }
-  void abort() noexcept override { state_->abort(); }
-  endpoint local() const noexcept override { return state_->local(); }
-  endpoint remote() const noexcept override { return state_->remote(); }
-  tcp_counters const& counters() const noexcept override { return state_->counters(); }
-
- private:
-  std::shared_ptr<tcp_state> state_;
 };
 
 /// A listening socket on an asio loop.

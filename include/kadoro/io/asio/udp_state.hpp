@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "kadoro/coro/scheduler.hpp"
+#include "kadoro/io/impl/handles.hpp"
 #include "kadoro/io/posix/udp_channel.hpp"
-#include "kadoro/io/udp_port.hpp"
 
 // Asio last: see context.hpp.
 #include <asio/posix/stream_descriptor.hpp>
@@ -16,7 +16,7 @@ class context;
 
 namespace detail {
 
-/// A UDP port on an asio loop. The handlers inside asio share it with the `port` that the program holds, so that either
+/// A UDP port on an asio loop. The handlers inside asio share it with the handle that the program holds, so that either
 /// may go first.
 class udp_state final : public coro::list_node, public std::enable_shared_from_this<udp_state> {
  public:
@@ -43,20 +43,6 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   bool flush_due_ = false;  // the owner will call `flush` at the end of its turn
   bool reading_ = false;    // asio holds a handler for it
   bool writing_ = false;    // asio holds a handler for it
-};
-
-/// What `open_udp` gives to the program.
-class port final : public udp_port {
- public:
-  explicit port(std::shared_ptr<udp_state> state) noexcept : state_(std::move(state)) {}
-  ~port() override { state_->close(); }
-  void set_receiver(receiver* to) noexcept override { state_->set_receiver(to); }
-  void send(endpoint const& to, bytes_view data) noexcept override { state_->send(to, data); }
-  endpoint local() const noexcept override { return state_->local(); }
-  udp_counters const& counters() const noexcept override { return state_->counters(); }
-
- private:
-  std::shared_ptr<udp_state> state_;
 };
 
 }  // namespace detail

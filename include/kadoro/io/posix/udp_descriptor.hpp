@@ -8,7 +8,8 @@ namespace kadoro::inline KADORO_ABI::io::posix {
 inline constexpr int udp_buffer_bytes = 4 << 20;
 
 /// A bound, non-blocking UDP socket with large buffers and an error queue for ICMP; IPv6 sockets are IPv6 only.
-/// The caller closes it. Errors: `address_in_use`, `io_failure`, both naming `local` and the cause.
+/// The caller closes it. Errors: `address_in_use` (after 100 ms: see `bind_patiently`), `io_failure`, both naming
+/// `local` and the cause.
 KADORO_DECL result<int> open_udp_descriptor(endpoint const& local);
 
 /// The address that the system has bound `descriptor` to.

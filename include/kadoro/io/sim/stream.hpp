@@ -61,7 +61,7 @@ class stream final : private coro::timer_node, public std::enable_shared_from_th
   KADORO_DECL result<std::size_t> try_write(bytes_view data);
   KADORO_DECL void shutdown_send();
   KADORO_DECL void abort();
-  KADORO_DECL void release();
+  KADORO_DECL static void release(std::shared_ptr<stream> self);
 
   /// Ends it without a word to anybody on the network.
   KADORO_DECL void drop(errc why);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "kadoro/io/impl/handles.hpp"
 #include "kadoro/io/sim/stream.hpp"
 #include "kadoro/io/tcp_acceptor.hpp"
 
@@ -77,25 +78,6 @@ class listener final : public tcp_acceptor {
   owner* told_ = nullptr;
   std::vector<stream const*> calls_;             // not open yet
   std::deque<std::shared_ptr<stream>> waiting_;  // to be accepted
-};
-
-/// What a program holds of a stream.
-class stream_handle final : public tcp_connection {
- public:
-  explicit stream_handle(std::shared_ptr<stream> of) noexcept : stream_(std::move(of)) {}
-  ~stream_handle() override { stream_->release(); }
-  void set_owner(owner& to) noexcept override { stream_->set_owner(to); }
-  result<bool> connected() override { return stream_->connected(); }
-  result<tcp_read> try_read(bytes_span into) override { return stream_->try_read(into); }
-  result<std::size_t> try_write(bytes_view data) override { return stream_->try_write(data); }
-  void shutdown_send() noexcept override { stream_->shutdown_send(); }
-  void abort() noexcept override { stream_->abort(); }
-  endpoint local() const noexcept override { return stream_->local(); }
-  endpoint remote() const noexcept override { return stream_->remote(); }
-  tcp_counters const& counters() const noexcept override { return stream_->counters(); }
-
- private:
-  std::shared_ptr<stream> stream_;
 };
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "kadoro/io/impl/handles.hpp"
 #include "kadoro/io/tcp_acceptor.hpp"
 #include "kadoro/io/uring/stream_operations.hpp"
 
@@ -85,25 +86,6 @@ class tcp_state final : public coro::list_node {
   bool wants_room_ = false;  // somebody found no room to write
   bool send_ended_ = false;  // nothing will be written any more
   bool leaving_ = false;
-};
-
-/// What `connect_tcp` and `try_accept` give to the program.
-class connection final : public tcp_connection {
- public:
-  explicit connection(std::unique_ptr<tcp_state> state) noexcept : state_(std::move(state)) {}
-  ~connection() override { tcp_state::release(std::move(state_)); }
-  void set_owner(owner& to) noexcept override { state_->set_owner(to); }
-  result<bool> connected() override { return state_->connected(); }
-  result<tcp_read> try_read(bytes_span into) override { return state_->try_read(into); }
-  result<std::size_t> try_write(bytes_view data) override { return state_->try_write(data); }
-  void shutdown_send() noexcept override { state_->shutdown_send(); }
-  void abort() noexcept override { state_->abort(); }
-  endpoint local() const noexcept override { return state_->local(); }
-  endpoint remote() const noexcept override { return state_->remote(); }
-  tcp_counters const& counters() const noexcept override { return state_->counters(); }
-
- private:
-  std::unique_ptr<tcp_state> state_;
 };
 
 /// A listening socket on a uring context. One accept is under way while somebody wants a connection; what comes when

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kadoro/coro/scheduler.hpp"
+#include "kadoro/io/impl/handles.hpp"
 #include "kadoro/io/posix/udp_channel.hpp"
 #include "kadoro/io/uring/poll_operation.hpp"
 #include "kadoro/io/uring/ring.hpp"
@@ -33,7 +34,7 @@ class receive_operation final : public operation {
   udp_state& port_;  // not once disposed
 };
 
-/// A UDP port on a uring context. The context's lists share it with the `port` that the program holds, so that either
+/// A UDP port on a uring context. The context's lists share it with the handle that the program holds, so that either
 /// may go first; what the kernel holds is parked in the ring.
 class udp_state final : public coro::list_node, public std::enable_shared_from_this<udp_state> {
  public:
@@ -90,20 +91,6 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   bool flush_due_ = false;    // the owner will call `flush` at the end of its turn
   bool errors_ = false;       // the kernel has told of one
   bool refused_ = false;      // and it was none that the network can cause
-};
-
-/// What `open_udp` gives to the program.
-class port final : public udp_port {
- public:
-  explicit port(std::shared_ptr<udp_state> state) noexcept : state_(std::move(state)) {}
-  ~port() override { state_->close(); }
-  void set_receiver(receiver* to) noexcept override { state_->set_receiver(to); }
-  void send(endpoint const& to, bytes_view data) noexcept override { state_->send(to, data); }
-  endpoint local() const noexcept override { return state_->local(); }
-  udp_counters const& counters() const noexcept override { return state_->counters(); }
-
- private:
-  std::shared_ptr<udp_state> state_;
 };
 
 }  // namespace detail

@@ -61,9 +61,9 @@ KADORO_DECL void tcp_state::abort() noexcept {
   close();
 }
 
-KADORO_DECL void tcp_state::release() noexcept {
-  told_ = nullptr;
-  close();
+KADORO_DECL void tcp_state::release(std::shared_ptr<tcp_state> self) noexcept {
+  self->told_ = nullptr;
+  self->close();
 }
 
 KADORO_DECL void tcp_state::on_ready_to_read() {

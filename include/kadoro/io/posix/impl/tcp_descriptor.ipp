@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "kadoro/io/posix/bind.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/socket_option.hpp"
 #include "kadoro/io/posix/tcp_descriptor.hpp"
@@ -128,9 +129,8 @@ KADORO_DECL result<int> open_tcp_listener(endpoint const& local, std::size_t bac
   if (local.is_v6()) detail::set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   // Connections of a program that ran before may linger at this port; another listener still keeps us out.
   detail::set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-  auto const address = socket_address::from(local);
-  if (::bind(descriptor, address.get(), address.size) == 0 && ::listen(descriptor, static_cast<int>(backlog)) == 0)
-    return descriptor;
+  bool const bound = detail::bind_patiently(descriptor, socket_address::from(local));
+  if (bound && ::listen(descriptor, static_cast<int>(backlog)) == 0) return descriptor;
   int const cause = errno;
   ::close(descriptor);
   return failed("cannot listen", cause);

@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "kadoro/io/posix/bind.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/socket_option.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
@@ -33,8 +34,7 @@ KADORO_DECL result<int> open_udp_descriptor(endpoint const& local) {
   detail::set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
   detail::set_option(descriptor, SOL_SOCKET, SO_RCVBUF, udp_buffer_bytes);
   detail::set_option(descriptor, SOL_SOCKET, SO_SNDBUF, udp_buffer_bytes);
-  auto const address = socket_address::from(local);
-  if (::bind(descriptor, address.get(), address.size) != 0) {
+  if (!detail::bind_patiently(descriptor, socket_address::from(local))) {
     int const cause = errno;
     ::close(descriptor);
     return failed("cannot bind", cause);

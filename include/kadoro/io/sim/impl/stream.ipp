@@ -324,14 +324,13 @@ KADORO_DECL void stream::abort() {
   drop(errc::reset);
 }
 
-KADORO_DECL void stream::release() {
-  std::shared_ptr<stream> const alive = shared_from_this();
-  told_ = nullptr;
-  released_ = true;
-  if (phase_ == phase::over) return;
-  if (phase_ != phase::open || !in_.empty()) return abort();
-  shutdown_send();
-  end_if_done();
+KADORO_DECL void stream::release(std::shared_ptr<stream> self) {
+  self->told_ = nullptr;
+  self->released_ = true;
+  if (self->phase_ == phase::over) return;
+  if (self->phase_ != phase::open || !self->in_.empty()) return self->abort();
+  self->shutdown_send();
+  self->end_if_done();
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::sim::detail

@@ -28,7 +28,7 @@ KADORO_DECL result<std::unique_ptr<tcp_connection>> tcp_stack::connect(endpoint 
   auto const made = std::make_shared<stream>(*this, local, remote, number, stream::phase::calling);
   streams_.emplace(key(number, true), made);
   made->begin();
-  return std::make_unique<stream_handle>(made);
+  return std::make_unique<io::detail::tcp_handle<std::shared_ptr<stream>>>(made);
 }
 
 KADORO_DECL result<std::unique_ptr<tcp_acceptor>> tcp_stack::listen(endpoint const& bound, std::size_t backlog) {
@@ -142,7 +142,7 @@ KADORO_DECL result<std::unique_ptr<tcp_connection>> listener::try_accept() {
   std::shared_ptr<stream> const first = std::move(waiting_.front());
   waiting_.pop_front();
   if (first->now_in() == stream::phase::over) return fail(errc::reset);
-  return std::make_unique<stream_handle>(first);
+  return std::make_unique<io::detail::tcp_handle<std::shared_ptr<stream>>>(first);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::sim::detail

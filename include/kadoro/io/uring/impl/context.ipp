@@ -79,7 +79,7 @@ KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& 
   if (!descriptor) return fail(descriptor.error());
   auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
   state->link_before(ports_);
-  return std::make_unique<detail::port>(std::move(state));
+  return std::make_unique<io::detail::udp_handle<detail::udp_state>>(std::move(state));
 }
 
 KADORO_DECL result<std::unique_ptr<tcp_connection>> context::connect_tcp(endpoint const& remote) {
@@ -99,7 +99,7 @@ KADORO_DECL result<std::unique_ptr<tcp_acceptor>> context::listen_tcp(endpoint c
 KADORO_DECL std::unique_ptr<tcp_connection> context::adopt(int descriptor, endpoint const& remote, bool is_connected) {
   auto state = std::make_unique<detail::tcp_state>(*this, descriptor, remote, is_connected);
   state->link_before(connections_);
-  return std::make_unique<detail::connection>(std::move(state));
+  return std::make_unique<io::detail::tcp_handle<std::unique_ptr<detail::tcp_state>>>(std::move(state));
 }
 
 KADORO_DECL void context::bury_ended() noexcept {
