@@ -43,6 +43,37 @@ TEST_CASE("frame pool: a class gives back what it was given, newest first") {
   frame_pool::trim();
 }
 
+TEST_CASE("frame pool: what nobody needed for a while goes back to the heap, and nothing else") {
+  frame_pool::trim();
+  time_point now = time_point() + std::chrono::hours(24 * 365 * 100);  // later than any test before
+  frame_pool::trim_idle(now);
+  static constexpr std::size_t often = 3;
+  static constexpr std::size_t once = 10;
+  auto const use = [](std::size_t n) {
+    auto const before = frame_pool::statistics().allocated;
+    std::vector<void*> all(n);
+    for (void*& frame : all) frame = frame_pool::allocate(100);
+    for (void* frame : all) frame_pool::release(frame, 100);
+    return frame_pool::statistics().allocated - before;
+  };
+  CHECK(use(once) == once);
+  now += frame_pool::idle_period;
+  frame_pool::trim_idle(now);  // all of them were needed since the last time
+  if (frame_pool::enabled) {
+    CHECK(use(often) == 0);
+    CHECK(use(once) == 0);
+    now += frame_pool::idle_period;
+    frame_pool::trim_idle(now);
+    CHECK(use(often) == 0);
+    frame_pool::trim_idle(now + frame_pool::idle_period - duration(1));  // too early
+    now += frame_pool::idle_period;
+    frame_pool::trim_idle(now);
+    CHECK(use(often) == 0);
+    CHECK(use(once) == once - often);
+  }
+  frame_pool::trim();
+}
+
 TEST_CASE("frame pool: a loop of calls allocates one frame, and reuses it") {
   frame_pool::trim();
   manual_scheduler sched;

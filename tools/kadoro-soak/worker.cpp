@@ -53,6 +53,13 @@ double heap_kib() {
 #endif
 }
 
+/// What the heap keeps of whole pages. A minute under load must not count as growth for ever: what grows for good stays.
+void give_back_pages() {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
+}
+
 double cpu_ms() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
@@ -425,6 +432,7 @@ coro::task<void> worker::report(worker& w) {
     }
     if (now >= next_counters) {
       next_counters = now + 60'000;
+      give_back_pages();
       auto const kept = w.node_.persistence();
       w.out_.say({{"o", "counters"},
                   {"t", now},

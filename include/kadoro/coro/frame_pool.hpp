@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kadoro/base/version.hpp"
+#include "kadoro/base/time.hpp"
 
 /// @file
 /// Where coroutine frames come from: free lists per thread and size class. Frames are short-lived and come in few
@@ -23,7 +23,8 @@
 namespace kadoro::inline KADORO_ABI::coro {
 
 /// The calling thread's pool. Classes of 64 bytes up to 2 KiB; larger frames go straight to the heap. Each class keeps
-/// at most `max_kept_bytes`; what comes back beyond that is freed.
+/// at most `max_kept_bytes`; what comes back beyond that is freed. Nodes of a DHT call `trim_idle` now and then; other
+/// programs may.
 ///
 /// Under AddressSanitizer, MemorySanitizer and ThreadSanitizer the pool keeps nothing, so that a use after free is
 /// found. A program that mixes sanitized and plain translation units stays sound whichever version the linker picks:
@@ -33,6 +34,7 @@ class frame_pool {
   static constexpr std::size_t class_bytes = 64;
   static constexpr std::size_t max_pooled_bytes = 2048;
   static constexpr std::size_t max_kept_bytes = std::size_t{256} << 10;  // per class and thread
+  static constexpr duration idle_period = std::chrono::seconds(30);
   static constexpr bool enabled = KADORO_DETAIL_FRAME_POOL != 0;
 
   /// Counted per thread since it started.
@@ -52,6 +54,9 @@ class frame_pool {
   KADORO_DECL static counters statistics() noexcept;
   /// Gives everything that is kept back to the heap.
   KADORO_DECL static void trim() noexcept;
+  /// Gives back what was not needed since it last did so, and does that once in `idle_period` however often it is called:
+  /// what a minute under load once took does not stay for ever.
+  KADORO_DECL static void trim_idle(time_point now) noexcept;
 };
 
 namespace detail {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <new>
 
@@ -16,6 +17,7 @@ struct kept_frame {
 struct frame_class {
   kept_frame* first;
   std::size_t count;
+  std::size_t unused;  // of these, since the last `trim_idle`
 };
 
 inline constexpr std::size_t frame_classes = frame_pool::max_pooled_bytes / frame_pool::class_bytes;
@@ -24,6 +26,7 @@ inline constexpr std::size_t frame_classes = frame_pool::max_pooled_bytes / fram
 struct frame_lists {
   std::array<frame_class, frame_classes> classes;
   frame_pool::counters counted;
+  time_point trimmed_at;
   bool closed;
 };
 
@@ -48,6 +51,17 @@ inline std::size_t frame_class_of(std::size_t bytes) noexcept {
   return (bytes + frame_pool::class_bytes - 1) / frame_pool::class_bytes;
 }
 
+/// Frees `count` of what is kept, which has as many.
+inline void give_back(frame_class& frames, std::size_t count) noexcept {
+  frames.count -= count;
+  frames.unused = frames.count;
+  for (; count > 0; --count) {
+    kept_frame* const frame = frames.first;
+    frames.first = frame->next;
+    ::operator delete(frame);
+  }
+}
+
 }  // namespace detail
 
 KADORO_DECL void* frame_pool::allocate(std::size_t bytes) {
@@ -59,6 +73,7 @@ KADORO_DECL void* frame_pool::allocate(std::size_t bytes) {
       detail::kept_frame* const frame = frames.first;
       frames.first = frame->next;
       --frames.count;
+      frames.unused = std::min(frames.unused, frames.count);
       ++local.counted.reused;
       return frame;
     }
@@ -87,14 +102,14 @@ KADORO_DECL void frame_pool::release(void* frame, std::size_t bytes) noexcept {
 KADORO_DECL frame_pool::counters frame_pool::statistics() noexcept { return detail::local_frames.counted; }
 
 KADORO_DECL void frame_pool::trim() noexcept {
-  for (detail::frame_class& frames : detail::local_frames.classes) {
-    while (frames.first != nullptr) {
-      detail::kept_frame* const frame = frames.first;
-      frames.first = frame->next;
-      ::operator delete(frame);
-    }
-    frames.count = 0;
-  }
+  for (detail::frame_class& frames : detail::local_frames.classes) detail::give_back(frames, frames.count);
+}
+
+KADORO_DECL void frame_pool::trim_idle(time_point now) noexcept {
+  detail::frame_lists& local = detail::local_frames;
+  if (now - local.trimmed_at < idle_period) return;
+  local.trimmed_at = now;
+  for (detail::frame_class& frames : local.classes) detail::give_back(frames, frames.unused);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::coro

@@ -182,6 +182,7 @@ KADORO_DECL void node_core::tick() {
   refresh(now);
   check_reachability(now);
   keep_contacts(now);
+  coro::frame_pool::trim_idle(now);
   arm_tick();
 }
 
