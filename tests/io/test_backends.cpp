@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -73,6 +74,44 @@ TEST_CASE("backends: contents and sender are right, up to the largest datagram")
     bytes const large(io::max_datagram_bytes + 1);
     a->send(b->local(), large);
     CHECK(a->counters().truncated == 1);
+  });
+}
+
+TEST_CASE("backends: datagrams of one size to one address leave together, and arrive one by one, in order") {
+  on_each(all_backends(), [](io::context& context, backend const& on) {
+    auto from = io::udp_socket::open(context, at(on.address + ":0"));
+    auto one = io::udp_socket::open(context, at(on.address + ":0"));
+    auto other = io::udp_socket::open(context, at(on.address + ":0"));
+    REQUIRE((from.has_value() && one.has_value() && other.has_value()));
+    // Trains that end because of the size, of the other address, of nothing in a datagram, and of the bound of a
+    // message.
+    std::vector<std::size_t> sizes;
+    for (std::size_t const size : {1200, 1200, 1200, 70, 1200, 1200, 0, 1200, 1200, 5, 6, 6, 6}) sizes.push_back(size);
+    sizes.insert(sizes.end(), 70, 1199);
+    sizes.insert(sizes.end(), 40, io::max_datagram_bytes);
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      from->send(one->local(), bytes(sizes[i], static_cast<std::uint8_t>(i)));
+      if (i % 25 == 24) from->send(other->local(), bytes(sizes[i], static_cast<std::uint8_t>(i)));
+    }
+    bytes got(io::max_datagram_bytes);
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      CAPTURE(i);
+      auto const arrived = context.run(coro::with_deadline(one->receive(got), duration(patience)));
+      REQUIRE(arrived.has_value());
+      CHECK(arrived->size_bytes == sizes[i]);
+      CHECK(arrived->from == from->local());
+      CHECK(std::all_of(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(sizes[i]),
+                        [i](std::uint8_t b) { return b == static_cast<std::uint8_t>(i); }));
+      if (i % 25 != 24) continue;
+      auto const beside = context.run(coro::with_deadline(other->receive(got), duration(patience)));
+      REQUIRE(beside.has_value());
+      CHECK(beside->size_bytes == sizes[i]);
+    }
+    CHECK(from->counters().sent == sizes.size() + sizes.size() / 25);
+    CHECK(from->counters().dropped_by_system == 0);
+    if (on.is_simulated()) return;
+    if (from->counters().sent_joined == 0) MESSAGE("this system does not cut messages: all were sent one by one");
+    WARN(from->counters().sent_joined > sizes.size() / 2);
   });
 }
 

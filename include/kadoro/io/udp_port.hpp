@@ -19,10 +19,24 @@ struct udp_counters {
   std::uint64_t received_bytes = 0;
   std::uint64_t sent = 0;
   std::uint64_t sent_bytes = 0;
+  std::uint64_t sent_joined = 0;         ///< of these, in one call with others to the same address (UDP_SEGMENT)
   std::uint64_t dropped_queue_full = 0;  ///< `send` beyond the bound of the queue
   std::uint64_t dropped_by_system = 0;   ///< the operating system refused the datagram for good
   std::uint64_t dropped_unread = 0;      ///< came, but found the socket's buffer full, or no receiver any more
   std::uint64_t truncated = 0;           ///< longer than `max_datagram_bytes`, dropped
+
+  udp_counters& operator+=(udp_counters const& more) noexcept {
+    received += more.received;
+    received_bytes += more.received_bytes;
+    sent += more.sent;
+    sent_bytes += more.sent_bytes;
+    sent_joined += more.sent_joined;
+    dropped_queue_full += more.dropped_queue_full;
+    dropped_by_system += more.dropped_by_system;
+    dropped_unread += more.dropped_unread;
+    truncated += more.truncated;
+    return *this;
+  }
 };
 
 inline constexpr std::size_t max_datagram_bytes = 2048;

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <cstring>
 #include <memory>
 #include <new>
@@ -10,34 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "kadoro/io/posix/socket_address.hpp"
-#include "kadoro/io/udp_port.hpp"
+#include "kadoro/io/posix/send_calls.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
-
-/// Room for datagrams, laid out as sendmmsg(2) wants them.
-struct send_block {
-  static constexpr std::size_t capacity = 64;
-
-  send_block() noexcept {
-    for (std::size_t i = 0; i < capacity; ++i) {
-      parts[i].iov_base = data[i];
-      headers[i].msg_hdr.msg_name = &to[i].storage;
-      headers[i].msg_hdr.msg_iov = &parts[i];
-      headers[i].msg_hdr.msg_iovlen = 1;
-    }
-  }
-  send_block(send_block const&) = delete;
-  send_block& operator=(send_block const&) = delete;
-
-  std::unique_ptr<send_block> next;  // in a queue
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  mmsghdr headers[capacity] = {};
-  iovec parts[capacity] = {};
-  socket_address to[capacity];
-  std::uint8_t data[capacity][max_datagram_bytes];
-};
 
 /// The blocks of all queues of a context: who has nothing to send has none, and a few idle ones stay warm.
 class send_pool {
@@ -59,10 +31,14 @@ class send_pool {
     if (idle_.size() < max_idle) idle_.push_back(std::move(used));
   }
 
+  /// Of whoever sends at the moment.
+  send_calls& calls() noexcept { return calls_; }
+
  private:
   static constexpr std::size_t max_idle = 4;
 
   std::vector<std::unique_ptr<send_block>> idle_;
+  send_calls calls_;
 };
 
 /// Datagrams that wait for sendmmsg(2), in order, in blocks of a pool.
@@ -81,22 +57,19 @@ class send_queue {
     }
     std::size_t const i = last_->end++;
     last_->to[i] = socket_address::from(to);
-    last_->headers[i].msg_hdr.msg_namelen = last_->to[i].size;
     last_->parts[i].iov_len = data.size();
     if (!data.empty()) std::memcpy(last_->data[i], data.data(), data.size());
     ++size_;
     return true;
   }
 
-  /// The oldest datagrams, ready for the call; empty if there are none.
-  std::span<mmsghdr> front() noexcept {
+  /// The oldest datagrams, ready for the call, in messages of one or, with `join`, of several; none if there are none.
+  std::span<mmsghdr> front(bool join) noexcept {
     if (first_ == nullptr) return {};
-    return {first_->headers + first_->begin, first_->end - first_->begin};
+    return pool_.calls().lay_out(*first_, join);
   }
 
-  std::size_t front_bytes(std::size_t index) const noexcept { return first_->parts[first_->begin + index].iov_len; }
-
-  /// Forgets the oldest `count` of `front()`.
+  /// Forgets the oldest `count` datagrams, at most those of `front`.
   void pop(std::size_t count) noexcept {
     first_->begin += count;
     size_ -= count;
@@ -108,7 +81,7 @@ class send_queue {
 
   /// Forgets everything.
   void clear() noexcept {
-    while (!empty()) pop(front().size());
+    while (!empty()) pop(first_->end - first_->begin);
   }
 
  private:

@@ -46,6 +46,7 @@ class udp_channel {
 
  private:
   KADORO_DECL bool flush_some() noexcept;
+  KADORO_DECL void sent(std::span<mmsghdr const> messages) noexcept;
 
   int descriptor_;  // -1 once closed
   endpoint local_;
@@ -53,6 +54,7 @@ class udp_channel {
   udp_counters counters_;
   kernel_drops drops_;
   send_queue queue_;
+  bool joins_ = true;  // until the system says that it cannot cut what is joined
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io::posix

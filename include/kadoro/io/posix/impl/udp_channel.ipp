@@ -49,17 +49,16 @@ KADORO_DECL void udp_channel::receive(receive_block& room) {
 /// False if the system may have reported an ICMP error on the way.
 KADORO_DECL bool udp_channel::flush_some() noexcept {
   bool clean = true;
+  bool join = joins_;
   int failures = 0;
   while (!queue_.empty()) {
-    std::span<mmsghdr> const front = queue_.front();
-    int const sent = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
-    if (sent > 0) {
+    std::span<mmsghdr> const front = queue_.front(join);
+    int const taken = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
+    if (taken > 0) {
       failures = 0;
       // It stopped at an error, which this call has taken away and does not tell.
-      if (static_cast<std::size_t>(sent) < front.size()) clean = false;
-      for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) counters_.sent_bytes += queue_.front_bytes(i);
-      counters_.sent += static_cast<std::uint64_t>(sent);
-      queue_.pop(static_cast<std::size_t>(sent));
+      if (static_cast<std::size_t>(taken) < front.size()) clean = false;
+      sent(front.first(static_cast<std::size_t>(taken)));
       continue;
     }
     int const cause = errno;
@@ -67,11 +66,29 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
     if (cause == EINTR) continue;
     clean = false;
     if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;
+    failures = 0;
+    if (front.front().msg_hdr.msg_iovlen > 1) {  // one by one, to see which of them it is
+      join = false;
+      // A device that cannot compute checksums, a path with smaller packets, an old kernel: that stays so.
+      joins_ = cause != EIO && cause != EINVAL && cause != EMSGSIZE && cause != EOPNOTSUPP;
+      continue;
+    }
     ++counters_.dropped_by_system;
     queue_.pop(1);
-    failures = 0;
   }
   return clean;
+}
+
+KADORO_DECL void udp_channel::sent(std::span<mmsghdr const> messages) noexcept {
+  std::size_t count = 0;
+  for (mmsghdr const& message : messages) {
+    std::span<iovec const> const parts(message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
+    for (iovec const& part : parts) counters_.sent_bytes += part.iov_len;
+    if (parts.size() > 1) counters_.sent_joined += parts.size();
+    count += parts.size();
+  }
+  counters_.sent += count;
+  queue_.pop(count);
 }
 
 KADORO_DECL void udp_channel::flush() {

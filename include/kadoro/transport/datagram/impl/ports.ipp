@@ -20,15 +20,7 @@ KADORO_DECL void datagram_transport::send(io::endpoint const& to, bytes_view dat
 
 KADORO_DECL io::udp_counters datagram_transport::port_counts() const noexcept {
   io::udp_counters all = port_->counters();
-  if (!also_port_) return all;
-  io::udp_counters const& more = also_port_->counters();
-  all.received += more.received;
-  all.received_bytes += more.received_bytes;
-  all.sent += more.sent;
-  all.sent_bytes += more.sent_bytes;
-  all.dropped_queue_full += more.dropped_queue_full;
-  all.dropped_by_system += more.dropped_by_system;
-  all.truncated += more.truncated;
+  if (also_port_) all += also_port_->counters();
   return all;
 }
 
