@@ -136,16 +136,85 @@ class crowd {
   std::vector<std::unique_ptr<kad::node>> nodes_;
 };
 
+double mono_us() { return bench::us_between(bench::clock::time_point(), bench::clock::now()); }
+
+/// Puts under one key, one after the other, and when each began, on the clock that all processes of a machine share.
+coro::task<json> say(kad::node& node, command const& line) {
+  std::string const key = line.text("key");
+  plan const what(line);
+  kad::put_options how;
+  how.quorum = kad::quorum::all();
+  json began = json::array();
+  std::size_t failures = 0;
+  for (std::size_t i = 0; i < what.count; ++i) {
+    began.push_back(mono_us());
+    auto const receipt = co_await node.put(as_bytes(key), what.value(i), how);
+    failures += receipt && receipt->ok() ? 0U : 1U;
+  }
+  co_return json{{"mono_us", began}, {"failures", failures}};
+}
+
+/// What a watch tells, and when.
+class ears {
+ public:
+  coro::task<json> watch(kad::node& node, std::string key) {
+    by_ = std::make_shared<one>(node.watch(as_bytes(key)).value());
+    node.context().spawn(listen(by_));
+    bool awake = true;
+    while (awake && !by_->from.caught_up()) {
+      auto const slept = co_await coro::sleep_for(std::chrono::milliseconds(10));
+      awake = slept.has_value();
+    }
+    co_return json{{"holders", by_->from.holders().size()}};
+  }
+
+  /// Once so many have been heard, or it took too long.
+  coro::task<json> heard(std::size_t count) {
+    for (int i = 0; i < 500 && by_->mono_us.size() < count; ++i) {
+      auto const slept = co_await coro::sleep_for(std::chrono::milliseconds(10));
+      if (!slept) break;
+    }
+    by_->from.close();
+    co_return json{{"mono_us", by_->mono_us}};
+  }
+
+ private:
+  struct one {
+    explicit one(kad::watch w) noexcept : from(std::move(w)) {}
+    kad::watch from;
+    std::vector<double> mono_us;
+  };
+
+  static coro::task<void> listen(std::shared_ptr<one> by) {
+    for (;;) {
+      auto const e = co_await by->from.next();
+      if (!e) break;
+      by->mono_us.push_back(mono_us());
+    }
+  }
+
+  std::shared_ptr<one> by_;
+};
+
 json state_of(kad::node& node) {
   return {{"peers", node.servers()}, {"settled", node.settled()}, {"records", node.store().size()}};
 }
 
-coro::task<json> answer(kad::node& node, crowd& others, command const& line) {
+coro::task<json> answer(kad::node& node, crowd& others, ears& listening, command const& line) {
   if (line.word() == "put" || line.word() == "get") {
     co_return co_await operate(node, line);
   }
   if (line.word() == "crowd") {
     co_return co_await others.grow(node, line.number("count", 1));
+  }
+  if (line.word() == "say") {
+    co_return co_await say(node, line);
+  }
+  if (line.word() == "watch") {
+    co_return co_await listening.watch(node, line.text("key"));
+  }
+  if (line.word() == "heard") {
+    co_return co_await listening.heard(line.number("count", 1));
   }
   if (line.word() == "state") co_return state_of(node);
   if (line.word() == "usage") co_return bench::usage();
@@ -157,10 +226,11 @@ using lines = coro::channel<std::string>;
 
 coro::task<int> serve(kad::node& node, lines& in) {
   crowd others;
+  ears listening;
   for (;;) {
     auto const line = co_await in.receive();
     if (!line || *line == "quit") break;
-    json const out = co_await answer(node, others, command(*line));
+    json const out = co_await answer(node, others, listening, command(*line));
     bench::say(out);
   }
   co_await others.close();

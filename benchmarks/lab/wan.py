@@ -4,6 +4,7 @@
 from . import shards, stats
 from .distance import Distance, possible
 from .latency import VALUE_BYTES, checked
+from .machine import note
 from .raw import Raw
 from .results import run_blocks
 from .swarm import Kadoro
@@ -30,6 +31,7 @@ def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
                 block.add("raw", "wan_ping", raw.ping(5))
                 for swarm in swarms:
                     put_and_get(swarm, block, f"wan{number[0]}", count)
+                watched(swarms[0], block, f"watched{number[0]}", count)
                 for each in starters:
                     times = shards.run_once(each, lab.hosts(4001))
                     if times:
@@ -55,6 +57,18 @@ def put_and_get(swarm, block, tag, count):
         block.add(swarm.name, "wan_get", said.get("first_us") or said["us"])
 
 
+def watched(swarm, block, key, count):
+    """From the begin of a put until one who holds nothing of it has heard of it: their clock is the same."""
+    with swarm.putting() as putter, swarm.asking() as watcher:
+        watcher.ask("watch", key=key)
+        said = putter.ask("say", key=key, bytes=VALUE_BYTES, count=count)
+        heard = watcher.ask("heard", count=count)
+    if said["failures"] or len(heard["mono_us"]) != count:
+        note(f"{swarm.name}: of {count} puts {said['failures']} failed, a watcher heard of {len(heard['mono_us'])}")
+        return
+    block.add(swarm.name, "wan_watch", [at - began for began, at in zip(said["mono_us"], heard["mono_us"])])
+
+
 def judge(results):
     rtt_us = results.figure("raw", "wan_ping")
     rtt_ms = stats.Figure(us / 1000 for us in rtt_us.per_block)
@@ -63,6 +77,10 @@ def judge(results):
 
     def in_rtt(who, operation, summary, unit):
         return stats.ratio(results.figure(who, operation, summary), unit)
+
+    if results.has("kadoro", "wan_watch"):  # docs/watch.md promises 1.1
+        value, _ = in_rtt("kadoro", "wan_watch", stats.p50, rtt_us)
+        results.report("distance", "a watcher hears of a PUT, p50, kadoro", value, "RTT")
 
     for row, operation, summary, unit in (("wan_put_all", "wan_put", stats.p50, rtt_us),
                                           ("wan_get", "wan_get", stats.p50, rtt_us),

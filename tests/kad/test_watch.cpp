@@ -50,6 +50,11 @@ struct watched {
   reader& by;
 };
 
+coro::task<void> put_one(node& by, std::string key, std::string value, put_options how) {
+  auto const receipt = co_await by.put(as_bytes(key), as_bytes(value), how);
+  static_cast<void>(receipt);
+}
+
 }  // namespace
 
 TEST_CASE("watch: a put, a change and a withdrawal are pushed") {
@@ -118,6 +123,45 @@ TEST_CASE("watch: a watcher that does not hold the key hears of everything, in a
     CHECK(w.by.said == "add:one change:two add:three gone:");
     for (peer_id const& holder : w.from.holders()) CHECK(holder != swarm.nodes[outsider]->id());
     CHECK(w.from.holders().size() == 4);
+  }
+}
+
+TEST_CASE("watch: who does not hold the key hears of a put within 1.1 round trips of its beginning") {
+  // From the writer to a holder, from there to the watcher: at the same distance from each other, one round trip.
+  duration const rtt = 76ms;
+  simulated_swarm swarm(53, rtt / 2);
+  node_options options;
+  options.replicas = 4;
+  for (int i = 0; i < 9; ++i) swarm.add(options);
+  node_options client = options;
+  client.mode = peer_mode::client;
+  swarm.add(client);
+  swarm.add(options);
+  io::sim::nat& box = swarm.world.add_nat(io::endpoint::v4({192, 0, 2, 1}, 0));
+  swarm.hosts[10]->set_nat(&box);
+  swarm.join_all();
+  swarm.world.run_for(10s);
+  put_options how;
+  how.quorum = quorum::all();
+  for (std::size_t at : {4u, 9u, 10u}) {  // a server, a client, one behind a NAT
+    CAPTURE(at);
+    int counted = 0;
+    for (int round = 0; counted < 5 && round < 40; ++round) {
+      std::string const key = std::to_string(at) + " watches " + std::to_string(round);
+      watch from = std::move(swarm.nodes[at]->watch(as_bytes(key)).value());
+      swarm.world.run_for(1s);
+      for (std::string const value : {"new", "changed"}) {
+        time_point const begun = swarm.world.now();
+        swarm.hosts[1]->spawn(put_one(*swarm.nodes[1], key, value, how));
+        auto const e = swarm.hosts[at]->run(from.next());
+        REQUIRE(e);
+        CHECK(as_text(e->found.value.value) == value);
+        CHECK(swarm.world.now() - begun <= rtt * 11 / 10);
+        swarm.world.run_for(1s);
+      }
+      if (!swarm.holds(at, key, 1)) ++counted;
+    }
+    CHECK(counted == 5);
   }
 }
 

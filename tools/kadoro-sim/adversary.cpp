@@ -94,6 +94,7 @@ void adversary::on_datagram(io::endpoint const& from, io::endpoint const& to, by
     default: return;
   }
   if (!sent || sender != realm::members) return;
+  if (target == realm::flooder) p.loud.on_told(from, to, data);
   if (target > realm::flooder && target != realm::nobody) p.outside.on_told({from, to, to_bytes(data)}, target);
   if (target != realm::members || !overheard || !p.listening) return;
   if (data.empty() || (data[0] == 3 && !one_in(8, p.random))) return;  // most are sealed ones

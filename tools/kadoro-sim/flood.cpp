@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "kadoro/transport/datagram/cookie.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
 
 namespace kadoro_sim {
@@ -39,10 +40,12 @@ void flood::burst() {
   std::size_t const count = 100 + static_cast<std::size_t>(random_.below(901));
   std::uint64_t const kind = random_.below(3);
   run_.note("flood", std::to_string(count) + " to " + std::to_string(to.how().index));
+  flights_.clear();
   for (std::size_t i = 0; i < count && sent_ < most; ++i, ++sent_) {
     auto const port = static_cast<std::uint16_t>(1024 + random_.below(60'000));
     bytes const what = kind == 0 ? junk() : kind == 1 ? damaged() : stamped();
     run_.world().inject(address_in(realm::flooder, 1, port), to.how().address, what);
+    if (kind == 2) flights_[port] = what;
   }
   auto const before = decrypted_in_vain(to);
   if (before) when_.after(judged_after, [this, &to, life = to.life(), n = *before] { judge(to, life, n); });
@@ -51,6 +54,20 @@ void flood::burst() {
   bytes out = stamped();
   out[datagram::first_flight_bytes - datagram::mac_bytes - 1] ^= 1;
   run_.world().inject(address_in(realm::strangers, 1, 4001), to.how().address, out);
+}
+
+void flood::on_told(io::endpoint const& from, io::endpoint const& to, bytes_view data) {
+  auto const flight = flights_.find(to.port());
+  bool const is_cookie = data.size() == datagram::cookie_packet_bytes &&
+                         data[0] == static_cast<std::uint8_t>(datagram::packet_type::cookie);
+  if (run_.made_of().seed % 2 != 0 || !is_cookie || flight == flights_.end()) return;
+  auto const given = datagram::read_cookie(keys_, flight->second, data);
+  if (!given) return;
+  bytes again = std::move(flight->second);
+  flights_.erase(flight);
+  auto const mac2 = datagram::mac2_of(again, *given);
+  std::copy(mac2.begin(), mac2.end(), again.end() - datagram::mac_bytes);
+  when_.after(run_.made_of().delay, [this, from, to, again] { run_.world().inject(to, from, again); });
 }
 
 /// Of what one range sends, only so much is worth a decryption, which is what a flood costs.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+
 #include "kadoro/transport/datagram/packet.hpp"
 #include "malice.hpp"
 #include "run.hpp"
@@ -14,6 +16,8 @@ class flood final {
       : run_(in), when_(when), ear_(ear), random_(random), keys_(in.swarm_key()), sealer_(in.swarm_key()) {}
 
   void begin() { next(); }
+  /// A member says something to it. In one run out of two it lives where it says that it does: it takes cookies.
+  void on_told(kadoro::io::endpoint const& from, kadoro::io::endpoint const& to, kadoro::bytes_view data);
 
  private:
   static constexpr std::size_t most = 4000;  ///< datagrams in a run
@@ -32,6 +36,7 @@ class flood final {
   kadoro::transport::datagram::swarm_keys keys_;
   stream_sealer sealer_;
   std::size_t sent_ = 0;
+  std::map<std::uint16_t, kadoro::bytes> flights_;  ///< of the last burst, by their ports
 };
 
 }  // namespace kadoro_sim

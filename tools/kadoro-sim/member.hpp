@@ -106,6 +106,8 @@ class member final : private witness {
   kadoro::kad::store_limits limits() const noexcept;
   /// Operations begun and not ended.
   std::size_t operations() const noexcept { return operations_; }
+  /// One of them is on this key: the oracle takes all answers about it for that one's.
+  bool works_on(std::string const& key) const { return busy_keys_.contains(key); }
 
   // One operation each, judged. They end by themselves; run them on this member's host.
   static kadoro::coro::task<void> put_once(member& m, std::string key, kadoro::kad::quorum quorum, bool read_back);

@@ -354,6 +354,7 @@ void run::calm() {
   if (!over()) check_rest();
   if (!over()) check_leave();
   if (!over()) check_latecomer();
+  if (!over()) check_watch();
   if (!over()) check_islands();
 }
 
@@ -448,6 +449,7 @@ void run::check_latecomer() {
   member& m = *members_.back();
   m.set_working(false);
   start(m);
+  check_first_puts(m);
   bool const announced = advance_until([&m] { return m.announced(); }, 5s);
   if (over()) return;
   oracle_.expect(announced, check::views_agree, [&] { return m.id().short_string() + " cannot announce itself"; });
@@ -491,7 +493,6 @@ void run::check_recall() {
 }
 
 void run::check_receipts() {
-  auto const all = servers();
   std::vector<calm_put> puts(3);
   for (std::size_t i = 0; i < puts.size(); ++i) {
     puts[i].by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
@@ -507,25 +508,54 @@ void run::check_receipts() {
     if (!oracle_.expect(p.receipt.has_value(), check::ends_once,
                         [&] { return "a PUT in calm by " + p.by->id().short_string() + " did not end in 15 s"; }))
       return;
-    auto const wanted = closest_of(all, kad::key::of(as_bytes(p.key)), p.by->id(), plan_.replicas);
-    std::vector<peer_id> replicas;  // without those that are dead and were not contacted since: the receipt says so
-    bool clean = true;              // a full store may refuse, for good reason
-    for (kad::replica const& r : p.receipt->replicas()) {
-      if (std::count(all.begin(), all.end(), r.peer) == 0) continue;
-      replicas.push_back(r.peer);
-      bool const full = r.refusal == errc::refused_full ||
-                        (plan_.transport == transport_kind::stream && r.refusal);  // where no reason survives
-      clean = clean && (r.now == kad::replica::state::stored || full);
-    }
-    bool const closest = replicas.size() <= wanted.size() && !replicas.empty() &&
-                         std::equal(replicas.begin(), replicas.end(), wanted.begin());
-    oracle_.expect(closest && clean, check::receipt_closest, [&] {
-      std::string text = "a PUT in calm by " + p.by->id().short_string() + " went to";
-      for (peer_id const& id : replicas) text += " " + id.short_string();
-      text += ", the closest are";
-      for (peer_id const& id : wanted) text += " " + id.short_string();
-      return text + ": " + p.receipt->explain();
-    });
+    judge_receipt(*p.by, p.key, *p.receipt);
+  }
+}
+
+/// Invariant 2: in calm the live ones in R are the first of the true r closest, and have stored.
+void run::judge_receipt(member& by, std::string const& key, kad::put_receipt const& receipt) {
+  auto const all = servers();
+  auto const wanted = closest_of(all, kad::key::of(as_bytes(key)), by.id(), plan_.replicas);
+  std::vector<peer_id> replicas;  // without those that are dead and were not contacted since: the receipt says so
+  bool clean = true;              // a full store may refuse, for good reason
+  for (kad::replica const& r : receipt.replicas()) {
+    if (std::count(all.begin(), all.end(), r.peer) == 0) continue;
+    replicas.push_back(r.peer);
+    bool const full = r.refusal == errc::refused_full ||
+                      (plan_.transport == transport_kind::stream && r.refusal);  // where no reason survives
+    clean = clean && (r.now == kad::replica::state::stored || full);
+  }
+  bool const closest = replicas.size() <= wanted.size() && !replicas.empty() &&
+                       std::equal(replicas.begin(), replicas.end(), wanted.begin());
+  oracle_.expect(closest && clean, check::receipt_closest, [&] {
+    std::string text = "a PUT in calm by " + by.id().short_string() + " went to";
+    for (peer_id const& id : replicas) text += " " + id.short_string();
+    text += ", the closest are";
+    for (peer_id const& id : wanted) text += " " + id.short_string();
+    return text + ": " + receipt.explain();
+  });
+}
+
+/// Invariant 2, of one that has just come: it knows a part of the swarm, and that this is not all.
+void run::check_first_puts(member& newcomer) {
+  static constexpr duration between = 250ms;
+  if (plan_.transport == transport_kind::stream || plan_.seed % 4 != 2) return;
+  advance_until([&newcomer] { return newcomer.joined(); }, 5s);
+  if (!newcomer.running()) return;
+  std::vector<calm_put> puts(8);
+  for (std::size_t i = 0; i < puts.size(); ++i) {
+    puts[i].by = &newcomer;
+    puts[i].key = "first/" + std::to_string(i);
+    newcomer.host().spawn(put(puts[i], plan_.lifetime));
+    advance(between);
+  }
+  advance_until([&] { return std::all_of(puts.begin(), puts.end(), [](calm_put const& p) { return p.ended; }); }, 15s);
+  for (calm_put const& p : puts) {
+    if (over()) return;
+    if (!oracle_.expect(p.ended, check::ends_once,
+                        [&] { return "a first PUT by " + newcomer.id().short_string() + " did not end in 15 s"; }))
+      return;
+    if (p.receipt) judge_receipt(newcomer, p.key, *p.receipt);
   }
 }
 
@@ -578,7 +608,8 @@ void run::check_published() {
       p.publisher = m->id();
       p.sequence = sequence;
       p.unsigned_ok = plan_.transport == transport_kind::stream;
-      if (p.by->running() && p.by != m.get() && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
+      bool const may = p.by->running() && p.by != m.get() && !p.by->works_on(key);
+      if (may && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
     }
     for (std::string const& key : m->contents()) {
       if (probes.size() == max_probes) break;
@@ -586,7 +617,8 @@ void run::check_published() {
       p.by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
       p.key = key;
       p.content = true;
-      if (p.by->running() && p.by != m.get() && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
+      bool const may = p.by->running() && p.by != m.get() && !p.by->works_on(key);
+      if (may && well_kept(*m, as_bytes(key))) probes.push_back(std::move(p));
     }
   }
   for (probe& p : probes) p.by->host().spawn(ask(p, plan_.lifetime));

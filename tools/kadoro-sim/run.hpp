@@ -81,8 +81,11 @@ class run final : private kadoro::io::sim::observer {
   bool views_agree(std::string& why);
   void check_views(std::string_view since);
   void check_latecomer();
+  void check_watch();
   void check_recall();
   void check_receipts();
+  void judge_receipt(member& by, std::string const& key, kadoro::kad::put_receipt const& receipt);
+  void check_first_puts(member& newcomer);
   void check_kept();
   void check_published();
   struct inheritance;

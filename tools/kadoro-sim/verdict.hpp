@@ -34,6 +34,7 @@ enum class check : std::uint8_t {
   leaves_nothing,          ///< 5: after close nothing is left
   within_bounds,           ///< 5: no table exceeds its limit
   views_agree,             ///< 6: in a calm swarm every directory equals the truth
+  watch_tells,             ///< 6: who watches a key hears of all that happens there
   rest_budget,             ///< 7: traffic at rest
   storm_budget,            ///< 7: traffic under faults, against the same run without
   amplification,           ///< 7: at most three times what came from an address that is not validated
@@ -47,12 +48,13 @@ inline constexpr std::size_t check_count = static_cast<std::size_t>(check::count
 
 constexpr std::string_view to_string(check what) noexcept {
   constexpr std::string_view names[check_count] = {
-      "1_kept_by_holder",        "1_kept_for_getter", "1_kept_in_calm",     "1_durable_is_kept",  "2_stored_is_stored",
-      "2_receipt_true",          "2_receipt_counts",  "2_receipt_closest",  "2_outcome_true",     "2_genuine",
-      "3_no_resurrection",       "3_highest_wins",    "3_readiness_honest", "4_lookup_recall",    "4_names_closest",
-      "4_lookup_bounded",        "5_ends_once",       "5_leaves_nothing",   "5_within_bounds",    "6_views_agree",
-      "7_rest_budget",           "7_storm_budget",    "7_amplification",    "8_stranger_silence", "8_replay_one_answer",
-      "8_replay_teaches_nothing"};
+      "1_kept_by_holder",   "1_kept_for_getter",   "1_kept_in_calm",          "1_durable_is_kept",
+      "2_stored_is_stored", "2_receipt_true",      "2_receipt_counts",        "2_receipt_closest",
+      "2_outcome_true",     "2_genuine",           "3_no_resurrection",       "3_highest_wins",
+      "3_readiness_honest", "4_lookup_recall",     "4_names_closest",         "4_lookup_bounded",
+      "5_ends_once",        "5_leaves_nothing",    "5_within_bounds",         "6_views_agree",
+      "6_watch_tells",      "7_rest_budget",       "7_storm_budget",          "7_amplification",
+      "8_stranger_silence", "8_replay_one_answer", "8_replay_teaches_nothing"};
   return what < check::count_ ? names[static_cast<std::size_t>(what)] : "unknown";
 }
 

@@ -359,8 +359,9 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_cor
     if (!answer->refusal) {
       said.now = replica::state::stored;
       said.durable = answer->durability == wire::durability::on_disk;
-      if (durable && answer->durability == wire::durability::pending)
+      if (durable && answer->durability == wire::durability::pending) {
         said.durable = co_await await_durable(core, what, to);
+      }
       break;
     }
     if (attempt == 0 && answer->refusal != errc::refused_rate) continue;
