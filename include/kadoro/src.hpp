@@ -83,6 +83,7 @@
 #include "kadoro/kad/impl/request_gate.ipp"
 #include "kadoro/kad/impl/routing_table.ipp"
 #include "kadoro/kad/impl/trace.ipp"
+#include "kadoro/kad/impl/trace_json.ipp"
 #include "kadoro/kad/impl/validator.ipp"
 #include "kadoro/kad/impl/verified_cache.ipp"
 #include "kadoro/kad/impl/watch.ipp"

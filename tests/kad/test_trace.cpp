@@ -3,6 +3,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "kadoro/kad/trace.hpp"
 
@@ -106,4 +107,30 @@ TEST_CASE("a trace is bounded, and counts what it leaves out") {
   CHECK(t.steps().back().result.empty());
   CHECK(t.to_text().find("and 1 more requests") != std::string::npos);
   CHECK(nlohmann::json::parse(t.to_json())["omitted"] == 1);
+}
+
+TEST_CASE("whatever a peer says, a trace is JSON") {
+  // What a text holds, and what becomes of it where it is no UTF-8.
+  std::pair<std::string, std::string> const texts[]{
+      {"plain", "plain"},
+      {"tab\t, newline\n, \x01 and \x1f", "tab\t, newline\n, \x01 and \x1f"},
+      {"back\\slash", "back\\slash"},
+      {"\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80"},
+      {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                                    // longer than need be
+      {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                    // half a pair
+      {"\xf4\x90\x80\x80!", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd!"},  // beyond the last
+      {"cut \xe2\x82", "cut \xef\xbf\xbd\xef\xbf\xbd"},
+  };
+  for (auto const& [said, shown] : texts) {
+    trace t("get", as_bytes("k"), time_point{});
+    t.failed(t.asked(peer(1), std::nullopt, time_point{1ns}), said);
+    t.finish(said, time_point{1500us});
+    auto const all = nlohmann::json::parse(t.to_json());
+    CHECK(all["why_it_stopped"] == shown);
+    CHECK(all["steps"][0]["result"] == shown);
+    CHECK(all["steps"][0]["sent_ms"] == 0.000001);
+    CHECK(all["elapsed_ms"] == 1.5);
+  }
+  auto const empty = nlohmann::json::parse(trace("get", as_bytes("k"), time_point{}).to_json());
+  CHECK(empty["steps"].empty());
 }

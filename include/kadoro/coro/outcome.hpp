@@ -3,8 +3,8 @@
 #include <cassert>
 #include <concepts>
 #include <exception>
+#include <optional>
 #include <utility>
-#include <variant>
 
 #include "kadoro/base/version.hpp"
 
@@ -20,23 +20,25 @@ class outcome {
   template <class U>
     requires std::constructible_from<T, U>
   void set_value(U&& value) {
-    state_.template emplace<1>(std::forward<U>(value));
+    value_.emplace(std::forward<U>(value));
   }
-  void set_exception(std::exception_ptr error) noexcept { state_.template emplace<2>(std::move(error)); }
+  void set_exception(std::exception_ptr error) noexcept { error_ = std::move(error); }
 
-  bool is_set() const noexcept { return state_.index() != 0; }
-  bool failed() const noexcept { return state_.index() == 2; }
-  std::exception_ptr exception() const noexcept { return failed() ? *std::get_if<2>(&state_) : nullptr; }
+  bool is_set() const noexcept { return value_.has_value() || failed(); }
+  bool failed() const noexcept { return error_ != nullptr; }
+  std::exception_ptr exception() const noexcept { return error_; }
 
   /// Moves the value out, or throws the exception. Only once, and only when set.
   T take() {
     assert(is_set());
-    if (state_.index() == 2) std::rethrow_exception(std::move(*std::get_if<2>(&state_)));
-    return std::move(*std::get_if<1>(&state_));
+    if (error_) std::rethrow_exception(std::move(error_));
+    return *std::move(value_);
   }
 
  private:
-  std::variant<std::monostate, T, std::exception_ptr> state_;
+  // No variant: every task has one of these, and compilers take long over a variant.
+  std::optional<T> value_;
+  std::exception_ptr error_;
 };
 
 template <>

@@ -70,4 +70,5 @@ KADORO_DECL std::string printable(bytes_view key);
 
 #if !defined(KADORO_SEPARATE_COMPILATION)
 #include "kadoro/kad/impl/trace.ipp"
+#include "kadoro/kad/impl/trace_json.ipp"
 #endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -20,8 +21,8 @@
 #include "kadoro/io/timer_wheel.hpp"
 
 // Asio last: it configures itself by macros that any standard header defines, and must find them in every source file.
+#include <asio/basic_waitable_timer.hpp>
 #include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 
@@ -73,6 +74,11 @@ class context final : public io::context {
   friend class detail::socket_state;
   friend class detail::acceptor_state;
 
+  // With the executor of the loop, not any: that takes the compiler long, and every handler a detour.
+  using steady_clock = std::chrono::steady_clock;
+  using steady_timer =
+      ::asio::basic_waitable_timer<steady_clock, ::asio::wait_traits<steady_clock>, ::asio::io_context::executor_type>;
+
   /// Handlers inside asio may outlive the context: they hold this, and it becomes null.
   using self_pointer = std::shared_ptr<context*>;
 
@@ -91,7 +97,7 @@ class context final : public io::context {
 
   std::optional<::asio::io_context> own_;
   ::asio::io_context& loop_;
-  ::asio::steady_timer timer_;
+  steady_timer timer_;
   self_pointer self_;
   std::shared_ptr<io::inbox> inbox_;
   system_random random_;

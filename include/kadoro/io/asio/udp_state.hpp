@@ -8,7 +8,8 @@
 #include "kadoro/io/posix/udp_channel.hpp"
 
 // Asio last: see context.hpp.
-#include <asio/posix/stream_descriptor.hpp>
+#include <asio/io_context.hpp>
+#include <asio/posix/basic_stream_descriptor.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 
@@ -38,7 +39,7 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   KADORO_DECL void wait_writable();
 
   context* owner_;  // null once closed
-  ::asio::posix::stream_descriptor descriptor_;
+  ::asio::posix::basic_stream_descriptor<::asio::io_context::executor_type> descriptor_;
   posix::udp_channel channel_;
   bool flush_due_ = false;  // the owner will call `flush` at the end of its turn
   bool reading_ = false;    // asio holds a handler for it

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "kadoro/kad/trace.hpp"
 
@@ -11,11 +10,9 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 namespace detail {
 
-inline double milliseconds(duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
-
 inline std::string milliseconds_text(duration d) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.2f", milliseconds(d));
+  std::snprintf(text, sizeof text, "%.2f", std::chrono::duration<double, std::milli>(d).count());
   return text;
 }
 
@@ -83,24 +80,6 @@ KADORO_DECL std::string trace::to_text() const {
   else
     text += "still running\n";
   return text;
-}
-
-KADORO_DECL std::string trace::to_json() const {
-  using nlohmann::json;
-  json steps = json::array();
-  for (trace_step const& s : steps_) {
-    json step = {{"peer", s.peer.to_string()}, {"sent_ms", detail::milliseconds(s.sent_at)}, {"result", s.result}};
-    step["suggested_by"] = s.suggested_by ? json(s.suggested_by->to_string()) : json(nullptr);
-    step["rtt_ms"] = s.rtt ? json(detail::milliseconds(*s.rtt)) : json(nullptr);
-    steps.push_back(std::move(step));
-  }
-  json all = {{"query", query_},
-              {"key", key_text_},
-              {"steps", std::move(steps)},
-              {"omitted", omitted_},
-              {"why_it_stopped", why_it_stopped_}};
-  all["elapsed_ms"] = elapsed_ ? json(detail::milliseconds(*elapsed_)) : json(nullptr);
-  return all.dump(2, ' ', false, json::error_handler_t::replace);  // texts of peers need not be UTF-8
 }
 
 }  // namespace kadoro::inline KADORO_ABI::kad

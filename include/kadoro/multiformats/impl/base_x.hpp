@@ -1,8 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kadoro/base/bytes.hpp"
 #include "kadoro/base/result.hpp"
@@ -13,18 +16,35 @@
 
 namespace kadoro::inline KADORO_ABI::multiformats::detail {
 
-/// Rewrites a big-endian number from base `from` to base `to`, without leading zeros.
+/// Rewrites a big-endian number from base `from` to base `to`, without leading zeros. Of either base as many digits are
+/// taken at a time as 32 bits hold: divisions are what this costs, and names of peers are written often.
 inline bytes convert_base(bytes_view digits, std::uint32_t from, std::uint32_t to) {
-  bytes out;  // little endian while it grows
-  for (std::uint8_t const digit : digits) {
-    std::uint32_t carry = digit;
-    for (std::uint8_t& place : out) {
-      carry += place * from;
-      place = static_cast<std::uint8_t>(carry % to);
-      carry /= to;
+  static constexpr std::uint32_t most = 0xffffffff;
+  std::uint32_t limb = to;
+  std::size_t digits_per_limb = 1;
+  for (; limb <= most / to; limb *= to) ++digits_per_limb;
+
+  std::vector<std::uint32_t> places;  // the number in base `limb`, little endian
+  while (!digits.empty()) {
+    std::uint64_t carry = 0;
+    std::uint64_t factor = 1;
+    for (; !digits.empty() && factor <= most / from; factor *= from) {
+      carry = carry * from + digits.front();
+      digits = digits.subspan(1);
     }
-    for (; carry > 0; carry /= to) out.push_back(static_cast<std::uint8_t>(carry % to));
+    for (std::uint32_t& place : places) {
+      carry += place * factor;
+      place = static_cast<std::uint32_t>(carry % limb);
+      carry /= limb;
+    }
+    for (; carry > 0; carry /= limb) places.push_back(static_cast<std::uint32_t>(carry % limb));
   }
+
+  bytes out;  // little endian while it grows
+  out.reserve(places.size() * digits_per_limb);
+  for (std::uint32_t place : places)
+    for (std::size_t i = 0; i < digits_per_limb; ++i, place /= to) out.push_back(static_cast<std::uint8_t>(place % to));
+  while (!out.empty() && out.back() == 0) out.pop_back();
   std::reverse(out.begin(), out.end());
   return out;
 }

@@ -141,6 +141,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void on_datagrams(std::span<io::datagram> batch) override;
   KADORO_DECL void on_unreachable(io::endpoint const& to) override;
   KADORO_DECL void on_first_flight(io::datagram const& in);
+  KADORO_DECL bool belong_together(byte_array<32> const& claimed, byte_array<32> const& remote_static) const;
   KADORO_DECL void send_early(session& s, link& l);
   KADORO_DECL void on_answer(io::datagram const& in);
   KADORO_DECL void on_sealed(io::datagram const& in);

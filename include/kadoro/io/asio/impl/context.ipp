@@ -11,9 +11,9 @@
 #include "kadoro/io/posix/udp_descriptor.hpp"
 
 // Asio last: see context.hpp.
+#include <asio/basic_signal_set.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
-#include <asio/signal_set.hpp>
 
 namespace kadoro::inline KADORO_ABI::io::asio {
 
@@ -141,7 +141,7 @@ namespace detail {
 class signal_state {
  public:
   explicit signal_state(::asio::io_context& loop) : set(loop) {}
-  ::asio::signal_set set;
+  ::asio::basic_signal_set<::asio::io_context::executor_type> set;
   coro::event arrived;
   int number = 0;
 };

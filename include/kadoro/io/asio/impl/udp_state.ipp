@@ -22,7 +22,7 @@ KADORO_DECL void udp_state::send(endpoint const& to, bytes_view data) noexcept {
 KADORO_DECL void udp_state::wait_readable() {
   if (reading_ || channel_.receiver() == nullptr) return;
   reading_ = true;
-  descriptor_.async_wait(::asio::posix::stream_descriptor::wait_read,
+  descriptor_.async_wait(::asio::posix::descriptor_base::wait_read,
                          [self = shared_from_this()](std::error_code const& failed) {
                            if (failed || self->owner_ == nullptr) return;
                            self->owner_->turn([&] {
@@ -36,7 +36,7 @@ KADORO_DECL void udp_state::wait_readable() {
 KADORO_DECL void udp_state::wait_writable() {
   if (writing_) return;
   writing_ = true;
-  descriptor_.async_wait(::asio::posix::stream_descriptor::wait_write,
+  descriptor_.async_wait(::asio::posix::descriptor_base::wait_write,
                          [self = shared_from_this()](std::error_code const& failed) {
                            if (failed || self->owner_ == nullptr) return;
                            self->owner_->turn([&] {

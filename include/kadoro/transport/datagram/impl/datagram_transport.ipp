@@ -442,8 +442,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
 
   byte_array<32> claimed{};
   std::copy_n(payload.begin() + 5, claimed.size(), claimed.begin());
-  auto const claimed_static = crypto::x25519_of(claimed);
-  if (!claimed_static || *claimed_static != *handshake.remote_static() || claimed == self_.public_key())
+  if (claimed == self_.public_key() || !belong_together(claimed, *handshake.remote_static()))
     return counts_.note(drop::wrong_identity, in.from);
   std::size_t const frame_size = load_be<std::uint16_t>(payload.data() + first_flight_prefix_bytes - 2);
   if (frame_size > payload.size() - first_flight_prefix_bytes) return counts_.note(drop::malformed, in.from);
@@ -490,6 +489,17 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
   s->allowance = max_amplification * in.data.size() - whole.size();
   send_early(*s, l);
+}
+
+/// Whether that is the static key of whoever has that public key. Working it out costs more than a key exchange: where
+/// both ends dial at once, our own dial has done so.
+KADORO_DECL bool datagram_transport::belong_together(byte_array<32> const& claimed,
+                                                     byte_array<32> const& remote_static) const {
+  auto const known = links_.find(peer_id::of_ed25519(claimed));
+  if (known != links_.end() && known->second->dialling)
+    return *known->second->dialling->handshake.remote_static() == remote_static;
+  auto const worked_out = crypto::x25519_of(claimed);
+  return worked_out && *worked_out == remote_static;
 }
 
 /// Both ends dial at once: what waits for our own dial need not wait for its answer. It goes out behind our answer,
