@@ -82,7 +82,7 @@ struct stream_peer final : transport::handler {
   bytes value;
   std::optional<errc> refusal;
   std::vector<peer_ref> contacts;
-  std::vector<wire::record> records;
+  pooled_vector<wire::record> records;
   bool silent = false;
 };
 
