@@ -53,8 +53,6 @@ KADORO_DECL std::string to_hex(bytes_view data);
 /// The reverse of `to_hex`, either case. False, and `out` untouched, on an odd length or a character that is no digit.
 KADORO_DECL bool from_hex(std::string_view text, bytes& out);
 
-namespace detail {
-
 /// From the order of this machine to big-endian, and back: one instruction, which compilers do not find by themselves
 /// in a loop over the bytes.
 template <class Unsigned>
@@ -65,12 +63,10 @@ constexpr Unsigned big_endian(Unsigned value) noexcept {
   if constexpr (sizeof value == 8) return static_cast<Unsigned>(__builtin_bswap64(value));
 }
 
-}  // namespace detail
-
 /// Big-endian stores and loads, as network formats want them.
 template <class Unsigned>
 void store_be(std::uint8_t* out, Unsigned value) noexcept {
-  value = detail::big_endian(value);
+  value = big_endian(value);
   std::memcpy(out, &value, sizeof value);
 }
 
@@ -78,7 +74,7 @@ template <class Unsigned>
 Unsigned load_be(std::uint8_t const* in) noexcept {
   Unsigned value;
   std::memcpy(&value, in, sizeof value);
-  return detail::big_endian(value);
+  return big_endian(value);
 }
 
 }  // namespace kadoro::inline KADORO_ABI
