@@ -45,7 +45,7 @@ coro::task<void> put_some(batch& all) {
   while (all.next < all.what.count) {
     std::size_t const index = all.next++;
     std::string const key = all.what.key(index);
-    bytes const& value = all.what.value(index);
+    bytes_view const value = all.what.value(index);
     auto const began = bench::clock::now();
     auto putting = all.what.is_signed ? all.node.put(as_bytes(key), value, how) : all.node.put_content(value, how);
     auto const receipt = co_await std::move(putting);
@@ -65,7 +65,7 @@ coro::task<void> get_signed(batch& all) {
     auto const began = bench::clock::now();
     auto const got = co_await all.node.get(as_bytes(key));
     auto const ended = bench::clock::now();
-    if (got && got->found() && got->records().front().value.value == all.what.value(index))
+    if (got && got->found() && equal(got->records().front().value.value, all.what.value(index)))
       all.times.add(began, ended);
     else
       all.times.fail(got ? got->explain() : got.error().message());
@@ -75,12 +75,12 @@ coro::task<void> get_signed(batch& all) {
 coro::task<void> get_content(batch& all) {
   while (all.next < all.what.count) {
     std::size_t const index = all.next++;
-    bytes const& value = all.what.value(index);
+    bytes_view const value = all.what.value(index);
     bytes_view const key = all.content_keys[index];
     auto const began = bench::clock::now();
     auto const got = co_await all.node.get_content(key);
     auto const ended = bench::clock::now();
-    if (got && got->found() && std::ranges::equal(got->value(), value))
+    if (got && got->found() && equal(got->value(), value))
       all.times.add(began, ended);
     else
       all.times.fail(got ? got->explain() : got.error().message());

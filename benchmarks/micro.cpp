@@ -62,7 +62,7 @@ struct filled_table {
   system_random random;
   transport::peer_book book;
   kad::routing_table table;
-  std::vector<transport::peer_ref> peers;
+  transport::peer_list peers;
   std::vector<kad::key> wanted;
 };
 

@@ -3,6 +3,7 @@
 /// @file
 /// All of kadoro that is portable. A backend comes only with its own header: `kadoro/io/asio/context.hpp`.
 
+#include "kadoro/base/block_pool.hpp"
 #include "kadoro/base/bytes.hpp"
 #include "kadoro/base/error.hpp"
 #include "kadoro/base/random.hpp"

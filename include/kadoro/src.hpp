@@ -8,6 +8,7 @@
 #error "kadoro/src.hpp is for KADORO_SEPARATE_COMPILATION: define it for the whole program"
 #endif
 
+#include "kadoro/base/impl/block_pool.ipp"
 #include "kadoro/base/impl/bytes.ipp"
 #include "kadoro/base/impl/error.ipp"
 #include "kadoro/base/impl/random.ipp"

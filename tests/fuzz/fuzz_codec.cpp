@@ -11,11 +11,12 @@ using namespace kadoro;
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   static transport::peer_id const self = transport::peer_id::of_ed25519({});
   bytes_view const input(data, size);
-  auto const request = transport::datagram::decode_request(input);
+  wire::message room;
+  auto const request = transport::datagram::decode_request(input, room);
   if (request && !request->contacts.empty()) __builtin_trap();  // a request teaches nothing
 
   transport::peer_book book;
-  auto answer = transport::datagram::decode_answer(input, book, self);
+  auto answer = transport::datagram::decode_answer(input, book, self, room);
   if (!answer) return 0;
   kad::verified_cache cache;
   kad::record_store store(kad::store_limits(), cache);

@@ -12,9 +12,9 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Peers that nobody has ever met: thousands of them, so that some are closer to any key than everybody else.
-std::vector<kadoro::transport::peer_ref> made_up(kadoro::transport::peer_book& book, std::size_t count) {
+kadoro::transport::peer_list made_up(kadoro::transport::peer_book& book, std::size_t count) {
   chacha20_random random(5);
-  std::vector<kadoro::transport::peer_ref> out;
+  kadoro::transport::peer_list out;
   for (std::size_t i = 0; i < count; ++i) {
     auto const id = peer_id::of_ed25519(crypto::identity::generate(random).public_key());
     out.push_back(book.intern(id));
@@ -73,7 +73,7 @@ class liar final : public kadoro::transport::transport, private kadoro::transpor
 
   std::unique_ptr<transport> inner_;
   kadoro::transport::handler* handler_ = nullptr;
-  std::vector<peer_ref> fakes_;
+  peer_list fakes_;
 };
 
 }  // namespace

@@ -57,7 +57,7 @@ TEST_CASE_FIXTURE(fixture, "membership: a client and a crowd have no view") {
   CHECK_FALSE(client.complete());
 
   membership server(peer()->id(), true);
-  std::vector<peer_ref> crowd;
+  peer_list crowd;
   for (std::size_t i = 0; i < server.max_size(); ++i) crowd.push_back(peer());
   for (peer_ref const& p : crowd) CHECK(server.add(p));
   CHECK(server.view() != 0);
@@ -77,9 +77,9 @@ TEST_CASE_FIXTURE(fixture, "membership: everybody is told a view once") {
   m.add(c);
   CHECK(m.untold().size() == 2);
   m.told(b->id(), m.view());
-  CHECK(m.untold() == std::vector<peer_ref>{c});
+  CHECK(m.untold() == peer_list{c});
   m.remove(c->id());
-  CHECK(m.untold() == std::vector<peer_ref>{b});
+  CHECK(m.untold() == peer_list{b});
 }
 
 TEST_CASE("membership: in a small swarm that knows itself a put takes one round trip, and views confirm it") {

@@ -363,7 +363,8 @@ TEST_CASE("providers: on the wire there are as many as fit") {
   auto const size = wire::encode(page.what, out);
   REQUIRE(size.has_value());
   transport::peer_book book;
-  auto const back = transport::datagram::decode_answer(bytes_view(out).first(*size), book, peer_id());
+  wire::message room;
+  auto const back = transport::datagram::decode_answer(bytes_view(out).first(*size), book, peer_id(), room);
   REQUIRE(back.has_value());
   CHECK(back->providers.size() > 10);
   CHECK(back->providers.size() < 20);

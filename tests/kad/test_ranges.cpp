@@ -35,8 +35,8 @@ class scripted_transport final : public transport::transport {
   std::string counters_text() const override { return {}; }
   coro::task<void> close() override { co_return; }
 
-  std::vector<peer_ref> asked;
-  std::map<peer_id, std::vector<peer_ref>> names;
+  peer_list asked;
+  std::map<peer_id, peer_list> names;
   std::map<peer_id, io::endpoint> truth;  ///< where a session with it is confirmed
 };
 
@@ -52,20 +52,20 @@ struct fixture {
     return who;
   }
   /// The closest first.
-  std::vector<peer_ref> sorted(std::vector<peer_ref> all) const {
+  peer_list sorted(peer_list all) const {
     key const target = key::of(as_bytes("target"));
     std::sort(all.begin(), all.end(), [&target](peer_ref const& a, peer_ref const& b) {
       return target.closer(key(a->hash()), key(b->hash()));
     });
     return all;
   }
-  std::vector<peer_ref> look(std::size_t width) {
+  peer_list look(std::size_t width) {
     trace steps("find_node", as_bytes("target"), world.now());
     lookup seek(host, network, table, transport::message_type::find_node, as_bytes("target"), width, steps);
     seek.start_from(width, {});
     patient patience;
     host.run(seek.run(patience));
-    std::vector<peer_ref> out;
+    peer_list out;
     for (lookup::candidate const* c : seek.closest(width)) out.push_back(c->peer);
     return out;
   }
@@ -90,15 +90,15 @@ TEST_CASE("range quota: the first few of a range come before others, and fill up
 }
 
 TEST_CASE_FIXTURE(fixture, "ranges: beyond a few, those of one range are not the closest that a lookup finds") {
-  std::vector<peer_ref> crowd;
-  std::vector<peer_ref> others;
+  peer_list crowd;
+  peer_list others;
   peer_ref const start = at(in_range(99, 1), true);
   start->mode = transport::peer_mode::server;
   REQUIRE(table.insert(start, world.now()) == insert_result::added);
   for (std::uint8_t i = 1; i <= 30; ++i) crowd.push_back(at(in_range(7, i)));
   for (std::uint8_t i = 1; i <= 6; ++i) others.push_back(at(in_range(static_cast<std::uint8_t>(10 + i), 1)));
   // Whoever ground its names to lie there: the crowd is closer than all others.
-  std::vector<peer_ref> all = crowd;
+  peer_list all = crowd;
   all.insert(all.end(), others.begin(), others.end());
   network.names[start->id()] = all;
 
@@ -126,12 +126,12 @@ TEST_CASE_FIXTURE(fixture, "ranges: whoever lies about its range is found out wh
   peer_ref const start = at(in_range(99, 1), true);
   start->mode = transport::peer_mode::server;
   table.insert(start, world.now());
-  std::vector<peer_ref> liars;
+  peer_list liars;
   for (std::uint8_t i = 1; i <= 20; ++i) {
     liars.push_back(at(in_range(static_cast<std::uint8_t>(100 + i), 1)));
     network.truth[liars.back()->id()] = in_range(7, i);
   }
-  std::vector<peer_ref> all = liars;
+  peer_list all = liars;
   for (std::uint8_t i = 1; i <= 6; ++i) all.push_back(at(in_range(static_cast<std::uint8_t>(10 + i), 1)));
   network.names[start->id()] = all;
   auto const found = look(8);
@@ -145,7 +145,7 @@ TEST_CASE_FIXTURE(fixture, "ranges: an address that somebody makes up for a peer
   peer_ref const start = at(in_range(99, 1), true);
   start->mode = transport::peer_mode::server;
   table.insert(start, world.now());
-  std::vector<peer_ref> all;
+  peer_list all;
   for (std::uint8_t i = 1; i <= 12; ++i) all.push_back(at(in_range(7, i)));
   peer_ref const victim = at(in_range(7, 200));
   victim->add_address(multiformats::multiaddr::datagram(in_range(60, 1)), false);
@@ -175,7 +175,7 @@ TEST_CASE_FIXTURE(fixture, "ranges: a view takes ten of a range, and is none whe
   CHECK_FALSE(view.complete());
   CHECK(view.add(at(in_range(8, 1), true)));
 
-  std::vector<peer_ref> others;
+  peer_list others;
   for (std::uint8_t i = 20; i < 25; ++i) others.push_back(at(in_range(i, 1), true));
   for (peer_ref const& who : others) CHECK(view.add(who));
   auto const closest = view.closest(key::of(as_bytes("target")), 8);

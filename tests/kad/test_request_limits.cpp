@@ -122,7 +122,7 @@ TEST_CASE_FIXTURE(fixture, "request gate: peers of one range share, others are n
 }
 
 TEST_CASE_FIXTURE(fixture, "request gate: it remembers so many, and forgets who has been quiet") {
-  std::vector<peer_ref> all;
+  peer_list all;
   for (std::size_t i = 0; i < request_gate::max_peers + 10; ++i) {
     auto const net = static_cast<std::uint8_t>(i >> 5);
     all.push_back(at(in_range(net, static_cast<std::uint8_t>(1 + i % 32))));

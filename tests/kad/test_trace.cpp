@@ -54,7 +54,8 @@ TEST_CASE("a trace as a table") {
   time_point const start{5h};
   trace t = sample(start);
   CHECK(t.to_text().ends_with("still running\n"));
-  t.finish("found in 1 holder", start + 120ms);
+  t.finish(start + 120ms);
+  t.explain("found in 1 holder");
 
   auto const lines = lines_of(t.to_text());
   REQUIRE(lines.size() == 6);
@@ -79,7 +80,8 @@ TEST_CASE("a trace as JSON") {
   auto const running = nlohmann::json::parse(t.to_json());
   CHECK(running["elapsed_ms"].is_null());
 
-  t.finish("a \"quoted\" reason and a stray byte \xff", start + 120ms);
+  t.finish(start + 120ms);
+  t.explain("a \"quoted\" reason and a stray byte \xff");
   auto const all = nlohmann::json::parse(t.to_json());
   CHECK(all["query"] == "get");
   CHECK(all["key"] == "/test/hello");

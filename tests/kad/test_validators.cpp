@@ -135,13 +135,13 @@ TEST_CASE("validators: select may name places twice, out of range, none, or thro
     return named;
   };
   detail::validator_set set({{"/x/", v}});
-  std::vector<found_record> const all = [] {
-    std::vector<found_record> made(3);
+  found_records const all = [] {
+    found_records made(3);
     for (std::uint8_t i = 0; i < 3; ++i) made[i].value.value = {i};
     return made;
   }();
   auto const selected = [&](char const* key) {
-    std::vector<found_record> found = all;
+    found_records found = all;
     set.select(as_bytes(key), found);
     std::string out;
     for (found_record const& r : found) out += std::to_string(int{r.value.value[0]});

@@ -81,8 +81,8 @@ struct stream_peer final : transport::handler {
   wire::record last_record;  // its views are gone; the numbers are not
   bytes value;
   std::optional<errc> refusal;
-  std::vector<peer_ref> contacts;
-  std::vector<wire::record> records;
+  peer_list contacts;
+  pooled_vector<wire::record> records;
   bool silent = false;
 };
 

@@ -82,7 +82,7 @@ struct simulated_peer final : kadoro::transport::handler {
   std::vector<kadoro::transport::peer_id> confirmed;
   std::vector<kadoro::transport::peer_id> lost;
   std::vector<std::string> lost_why;
-  std::vector<kadoro::transport::peer_ref> contacts;
+  kadoro::transport::peer_list contacts;
   kadoro::transport::peer_id last_from;
   std::optional<kadoro::errc> refusing;
   std::function<void(message const& request, message& answer)> on_serve;

@@ -360,7 +360,7 @@ TEST_CASE("datagram: lists carry what fits and a cursor") {
     b.contacts.push_back(who);
   }
   auto const to_b = a.knows(b);
-  std::vector<peer_ref> got;
+  peer_list got;
   std::uint32_t cursor = 0;
   int pages = 0;
   do {

@@ -31,7 +31,7 @@ constexpr duration watch_patience = std::chrono::seconds(10);
 
 multiformats::multihash content_of(std::string const& name) { return kad::multihash::sha2_256(as_bytes(name)); }
 
-ordered_json pairs(std::vector<kad::found_record> const& records) {
+ordered_json pairs(kad::found_records const& records) {
   ordered_json all = ordered_json::array();
   for (kad::found_record const& r : records) all.push_back({short_name(r.value.publisher), r.value.sequence});
   return all;

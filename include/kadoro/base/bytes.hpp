@@ -1,14 +1,15 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "kadoro/base/block_pool.hpp"
 #include "kadoro/base/version.hpp"
 
 /// @file
@@ -16,7 +17,7 @@
 
 namespace kadoro::inline KADORO_ABI {
 
-using bytes = std::vector<std::uint8_t>;
+using bytes = pooled_vector<std::uint8_t>;
 using bytes_view = std::span<std::uint8_t const>;
 using bytes_span = std::span<std::uint8_t>;
 
@@ -52,19 +53,28 @@ KADORO_DECL std::string to_hex(bytes_view data);
 /// The reverse of `to_hex`, either case. False, and `out` untouched, on an odd length or a character that is no digit.
 KADORO_DECL bool from_hex(std::string_view text, bytes& out);
 
+/// From the order of this machine to big-endian, and back: one instruction, which compilers do not find by themselves
+/// in a loop over the bytes.
+template <class Unsigned>
+constexpr Unsigned big_endian(Unsigned value) noexcept {
+  if constexpr (std::endian::native == std::endian::big || sizeof value == 1) return value;
+  if constexpr (sizeof value == 2) return static_cast<Unsigned>(__builtin_bswap16(value));
+  if constexpr (sizeof value == 4) return static_cast<Unsigned>(__builtin_bswap32(value));
+  if constexpr (sizeof value == 8) return static_cast<Unsigned>(__builtin_bswap64(value));
+}
+
 /// Big-endian stores and loads, as network formats want them.
 template <class Unsigned>
 void store_be(std::uint8_t* out, Unsigned value) noexcept {
-  for (std::size_t i = sizeof(Unsigned); i-- > 0; value = static_cast<Unsigned>(value >> 7 >> 1))
-    out[i] = static_cast<std::uint8_t>(value);
+  value = big_endian(value);
+  std::memcpy(out, &value, sizeof value);
 }
 
 template <class Unsigned>
 Unsigned load_be(std::uint8_t const* in) noexcept {
-  Unsigned value = 0;
-  for (std::size_t i = 0; i < sizeof(Unsigned); ++i)
-    value = static_cast<Unsigned>(static_cast<Unsigned>(value << 7 << 1) | in[i]);
-  return value;
+  Unsigned value;
+  std::memcpy(&value, in, sizeof value);
+  return big_endian(value);
 }
 
 }  // namespace kadoro::inline KADORO_ABI

@@ -13,6 +13,7 @@
 
 namespace kadoro::inline KADORO_ABI::directory {
 
+using transport::peer_list;
 using transport::peer_ref;
 
 /// Who holds what, as answers and contacts have shown: the bookkeeping of a directory, without any networking.

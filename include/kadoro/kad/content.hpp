@@ -30,7 +30,7 @@ class content_result {
   bool unconfirmed() const noexcept { return got_.unconfirmed(); }
   /// Copies that were seen and do not count: expired, with a wrong hash, or rejected by a validator.
   std::size_t invalid() const noexcept { return got_.invalid(); }
-  trace const& steps() const noexcept { return got_.steps(); }
+  trace steps() const { return got_.steps(); }
   /// One sentence that tells the true cause.
   std::string explain() const { return got_.explain(); }
   /// The same as a `get_result`.

@@ -31,6 +31,8 @@ struct found_record {
   std::size_t holders = 0;  ///< how many of those asked hold this sequence (unsigned: this value), this node included
 };
 
+using found_records = pooled_vector<found_record>;
+
 /// The answer to a get: records merged by the highest sequence of each publisher, and how sure that is. Of a publisher
 /// whose signed record or tombstone was seen, unsigned copies are ignored.
 class get_result {
@@ -44,8 +46,8 @@ class get_result {
     bool content = false;    ///< what was sought: the one content-addressed record
 
     get_outcome outcome = get_outcome::nobody_to_ask;
-    std::vector<found_record> records;    ///< live ones, by publisher
-    std::vector<found_record> withdrawn;  ///< tombstones: their publishers said that it is over
+    found_records records;    ///< live ones, by publisher
+    found_records withdrawn;  ///< tombstones: their publishers said that it is over
     std::size_t answered = 0;
     std::size_t refused = 0;
     std::size_t unanswered = 0;
@@ -74,8 +76,8 @@ class get_result {
   bool found() const noexcept { return outcome() == get_outcome::found; }
 
   /// Of every publisher the highest sequence among the answers, in the order of publishers.
-  std::vector<found_record> const& records() const noexcept { return state_->records; }
-  std::vector<found_record> const& withdrawn() const noexcept { return state_->withdrawn; }
+  found_records const& records() const noexcept { return state_->records; }
+  found_records const& withdrawn() const noexcept { return state_->withdrawn; }
 
   std::size_t answered() const noexcept { return state_->answered; }  ///< peers that answered, not counting this node
   /// Fewer of the r closest have answered than the quorum (else a majority) needs: a newer sequence is possible.
@@ -84,7 +86,8 @@ class get_result {
   /// Copies that were seen and do not count: expired, with a wrong signature, or rejected by the key's validator.
   std::size_t invalid() const noexcept { return state_->invalid; }
   std::size_t rejected() const noexcept { return state_->rejected; }
-  trace const& steps() const noexcept { return state_->steps; }
+  /// What was asked, and what came of it, as of now.
+  KADORO_DECL trace steps() const;
 
   /// A copy of its own, as of now, that nothing changes any more: it may go to another thread.
   KADORO_DECL get_result snapshot() const;

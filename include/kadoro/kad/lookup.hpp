@@ -1,9 +1,7 @@
 #pragma once
 
-#include <map>
 #include <memory>
-#include <string_view>
-#include <vector>
+#include <string>
 
 #include "kadoro/coro/event.hpp"
 #include "kadoro/coro/scope.hpp"
@@ -35,7 +33,7 @@ class lookup {
   ///                        \________________\---> answered | refused | failed
   enum class state : std::uint8_t { fresh, asked, slow, answered, refused, failed };
 
-  struct candidate : coro::timer_node {
+  struct candidate : coro::timer_node, pooled_object {
     candidate(lookup& of, peer_ref who, peer_ref by) noexcept;
 
     lookup& owner;
@@ -69,8 +67,18 @@ class lookup {
     ~visitor() = default;
   };
 
-  /// `type` is find_node, get_value or get_providers, `target` what is hashed. Everything referred to must outlive the
-  /// lookup.
+  /// In order of distance.
+  using candidate_list = pooled_vector<candidate const*>;
+
+  /// What the closest in the race have come to.
+  struct tally {
+    std::size_t peers = 0;
+    std::size_t answered = 0;
+    bool all_asked = true;
+  };
+
+  /// `type` is find_node, get_value or get_providers, `target` what is hashed. Everything referred to, the bytes of
+  /// `target` too, must outlive the lookup.
   KADORO_DECL lookup(coro::scheduler& scheduler, transport::transport& transport, routing_table& table,
                      transport::message_type type, bytes_view target, std::size_t width, trace& steps);
 
@@ -92,27 +100,26 @@ class lookup {
 
   /// The closest candidates that are still in the race, at most `n`, in order of distance. Of one address range only
   /// the first few count as close; the others are taken where nobody else is left.
-  KADORO_DECL std::vector<candidate const*> closest(std::size_t n) const;
-  /// How many of those have answered.
-  KADORO_DECL static std::size_t answered(std::vector<candidate const*> const& of) noexcept;
+  KADORO_DECL candidate_list closest(std::size_t n) const;
+  /// Of those.
+  KADORO_DECL tally count_closest(std::size_t n) const;
   /// All that are still in the race and count as close, in order of distance.
-  KADORO_DECL std::vector<candidate const*> racing() const;
+  KADORO_DECL candidate_list racing() const;
   std::size_t width() const noexcept { return width_; }
   key const& target() const noexcept { return target_key_; }
   /// From the next `run` on the race is for so many, at least.
   KADORO_DECL void widen(std::size_t width) noexcept;
-  /// Whether one of the `n` closest in the race has not been asked yet.
-  KADORO_DECL bool unasked_among(std::size_t n) const;
-  std::vector<std::unique_ptr<candidate>> const& candidates() const noexcept { return candidates_; }
+  pooled_vector<std::unique_ptr<candidate>> const& candidates() const noexcept { return candidates_; }
 
  private:
   KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL void hurry_strangers(duration answered_after);
-  KADORO_DECL bool nobody_closer() const;
   KADORO_DECL void take_answered(candidate& c, visitor& sees);
-  KADORO_DECL bool next_page_matters(std::vector<peer_ref> const& page) const;
+  KADORO_DECL bool next_page_matters(peer_list const& page) const;
+  template <class Take>
+  void take_closest(std::size_t n, Take take) const;
   KADORO_DECL bool finished(visitor const& sees) const;
   KADORO_DECL bool dead(candidate const& c) const;
   KADORO_DECL bool races(candidate const& c) const;
@@ -122,7 +129,7 @@ class lookup {
   transport::transport& transport_;
   routing_table& table_;
   transport::message_type type_;
-  kadoro::bytes target_;
+  bytes_view target_;
   key target_key_;
   std::size_t width_;
   std::size_t wave_;  ///< how many of the closest are asked now; at most `width_`
@@ -132,8 +139,8 @@ class lookup {
   bool begun_ = false;
   bool enough_ = false;
   bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is
-  std::vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
-  transport::range_tally per_range_;                    ///< of all candidates, as they claimed
+  pooled_vector<std::unique_ptr<candidate>> candidates_;  // by distance, closest first
+  transport::range_tally per_range_;                      ///< of all candidates, as they claimed
   coro::event progress_;
 };
 

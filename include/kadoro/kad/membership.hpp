@@ -40,11 +40,11 @@ class membership {
   /// `who` was told our view, or is being told.
   KADORO_DECL void told(peer_id const& who, std::uint64_t view);
   /// Members that were not told our view.
-  KADORO_DECL std::vector<peer_ref> untold() const;
+  KADORO_DECL peer_list untold() const;
   /// All members.
-  KADORO_DECL std::vector<peer_ref> all() const;
+  KADORO_DECL peer_list all() const;
   /// The next `n` members, each in its turn.
-  KADORO_DECL std::vector<peer_ref> take_turn(std::size_t n);
+  KADORO_DECL peer_list take_turn(std::size_t n);
   /// The next member, in its turn, whose view is not ours; null if there is none.
   KADORO_DECL peer_ref take_differing();
 
@@ -52,7 +52,7 @@ class membership {
   KADORO_DECL bool complete() const noexcept;
 
   /// The `n` members closest to `where`, of one address range the first few, unless nobody else is left.
-  KADORO_DECL std::vector<peer_ref> closest(key const& where, std::size_t n) const;
+  KADORO_DECL peer_list closest(key const& where, std::size_t n) const;
 
   std::size_t size() const noexcept { return members_.size(); }
   std::size_t max_size() const noexcept { return max_members_per_k * limits_.k; }

@@ -97,7 +97,7 @@ class node {
 
   /// Looks for the servers closest to `key`, which is hashed, and completes with up to `k` of them that have answered,
   /// closest first. Errors: `closed`, `cancelled`, `unreachable` (nobody to ask, or nobody answers).
-  KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(bytes_view key);
+  KADORO_DECL coro::task<result<peer_list>> find_closest(bytes_view key);
 
   /// The records under `key` as they come and go, from those that are there on. Up to four of the nodes closest to the
   /// key tell this one of every change; polled are those that do not know how to. Errors: `closed`, `invalid_argument`,

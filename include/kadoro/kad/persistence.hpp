@@ -37,7 +37,7 @@ class persistence final : private record_store::listener, private io::storage {
   KADORO_DECL ~persistence();
 
   /// Whom the node knew, with addresses to try and round-trip times. Once.
-  std::vector<peer_ref> take_contacts() noexcept { return std::move(contacts_); }
+  peer_list take_contacts() noexcept { return std::move(contacts_); }
 
   /// For the sequence of the node's own records; null if the database is off.
   io::storage* blobs() noexcept { return status_.now == persistence_status::state::off ? nullptr : this; }
@@ -98,7 +98,7 @@ class persistence final : private record_store::listener, private io::storage {
   record_store& store_;
   options how_;
   persistence_status status_;
-  std::vector<peer_ref> contacts_;
+  peer_list contacts_;
   std::map<kadoro::bytes, change, bytes_less> changed_;       ///< by the name of the entry with its times
   std::map<kadoro::bytes, kadoro::bytes, bytes_less> small_;  ///< blobs and contacts, as they are to be on disk
   std::map<kadoro::bytes, std::optional<kadoro::bytes>, bytes_less> unwritten_;  ///< what of these is not there yet

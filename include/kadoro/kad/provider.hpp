@@ -36,10 +36,10 @@ class providers_result {
   /// In the order of their ids.
   std::vector<provider> const& providers() const noexcept { return providers_; }
   /// Who said that it does not provide the content any more.
-  std::vector<found_record> const& withdrawn() const noexcept { return entries_.withdrawn(); }
+  found_records const& withdrawn() const noexcept { return entries_.withdrawn(); }
   std::size_t answered() const noexcept { return entries_.answered(); }
   bool unconfirmed() const noexcept { return entries_.unconfirmed(); }
-  trace const& steps() const noexcept { return entries_.steps(); }
+  trace steps() const { return entries_.steps(); }
   /// One sentence that tells the true cause.
   std::string explain() const { return entries_.explain(); }
 

@@ -36,8 +36,8 @@ class put_receipt {
     std::uint64_t sequence = 0;
     std::size_t replicas_wanted = 0;
     std::size_t needed = 1;
-    bool wants_durable = false;     ///< the quorum is one of durable copies
-    std::vector<replica> replicas;  ///< the replica set R: the closest known and not proven dead
+    bool wants_durable = false;       ///< the quorum is one of durable copies
+    pooled_vector<replica> replicas;  ///< the replica set R: the closest known and not proven dead
     read_back reading = read_back::not_asked;
     std::optional<error> failure;  ///< why nobody was even asked
     trace steps;
@@ -75,8 +75,9 @@ class put_receipt {
   bool degraded() const noexcept { return population() < replicas_wanted(); }
   read_back reading() const noexcept { return state_->reading; }
 
-  std::vector<replica> const& replicas() const noexcept { return state_->replicas; }
-  trace const& steps() const noexcept { return state_->steps; }
+  pooled_vector<replica> const& replicas() const noexcept { return state_->replicas; }
+  /// What was asked, and what came of it, as of now.
+  KADORO_DECL trace steps() const;
 
   /// Completes when the last peer has answered or been given up. Cancellable.
   KADORO_DECL coro::task<result<void>> settled() const;

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "kadoro/base/bytes.hpp"
 
@@ -24,30 +23,39 @@ class range_quota {
 
  private:
   std::size_t most_;
-  std::vector<std::pair<std::uint64_t, std::size_t>> passed_;
+  pooled_vector<std::pair<std::uint64_t, std::size_t>> passed_;
 };
 
-/// The first `n` of a list in order of distance, at most `most` of each address range; where these are fewer than `n`,
-/// the others fill up. The order stays.
-template <class Element, class RangeOf>
-std::vector<Element> spread_over_ranges(std::vector<Element> const& all, std::size_t n, std::size_t most,
-                                        RangeOf range_of) {
+/// Calls `take` for the first `n` of a list in order of distance that are `wanted`, at most `most` of each address
+/// range; where these are fewer than `n`, the others fill up. The order stays.
+template <class List, class Wanted, class RangeOf, class Take>
+void spread_over_ranges(List const& all, std::size_t n, std::size_t most, Wanted wanted, RangeOf range_of, Take take) {
+  std::size_t left = n;  // places for those who would be too many
+  range_quota first(most);
+  for (auto const& each : all) {
+    if (left == 0) break;
+    if (wanted(each) && first.admits(range_of(each))) --left;
+  }
   range_quota places(most);
-  std::vector<bool> taken(all.size());
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < all.size() && count < n; ++i) {
-    taken[i] = places.admits(range_of(all[i]));
-    count += taken[i] ? 1u : 0u;
+  for (auto const& each : all) {
+    if (n == 0) return;
+    if (!wanted(each)) continue;
+    if (!places.admits(range_of(each))) {
+      if (left == 0) continue;
+      --left;
+    }
+    --n;
+    take(each);
   }
-  for (std::size_t i = 0; i < all.size() && count < n; ++i) {
-    if (taken[i]) continue;
-    taken[i] = true;
-    ++count;
-  }
-  std::vector<Element> out;
-  out.reserve(count);
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if (taken[i]) out.push_back(all[i]);
+}
+
+/// The same, of a whole list, as a list.
+template <class List, class RangeOf>
+List spread_over_ranges(List const& all, std::size_t n, std::size_t most, RangeOf range_of) {
+  List out;
+  out.reserve(std::min(n, all.size()));
+  spread_over_ranges(
+      all, n, most, [](auto const&) { return true; }, range_of, [&out](auto const& each) { out.push_back(each); });
   return out;
 }
 

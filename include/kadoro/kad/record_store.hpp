@@ -303,9 +303,9 @@ class record_store {
   verified_cache& cache_;
   change_handler on_change_;
   slot_map slots_;
-  std::map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
-      agenda_;                                           ///< by when a slot next changes by itself
-  std::map<std::uint64_t, slot_map::iterator> backlog_;  ///< by arrival
+  pooled_map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
+      agenda_;                                             ///< by when a slot next changes by itself
+  pooled_map<std::uint64_t, slot_map::iterator> backlog_;  ///< by arrival
   usage own_;
   usage foreign_;
   std::map<peer_id, usage> per_publisher_;

@@ -12,6 +12,7 @@
 
 namespace kadoro::inline KADORO_ABI::kad {
 
+using transport::peer_list;
 using transport::peer_ref;
 
 /// A server that this node knows to have answered.
@@ -84,6 +85,12 @@ class routing_table {
   /// The `n` contacts closest to `target`, suspects included, in exact order of XOR distance. Clears `out` first.
   KADORO_DECL void closest(key const& target, std::size_t n, std::vector<contact>& out) const;
 
+  /// The same, in a list of the table's own, which is valid until the next call.
+  std::vector<contact> const& closest(key const& target, std::size_t n) const {
+    closest(target, n, nearest_);
+    return nearest_;
+  }
+
   KADORO_DECL bool contains(peer_ref const& who) const;
   std::size_t size() const noexcept { return size_; }
 
@@ -132,7 +139,8 @@ class routing_table {
   std::map<std::uint64_t, std::size_t> per_range_;
   std::size_t size_ = 0;
   table_counters counters_;
-  mutable std::vector<placed> order_;  ///< room for `closest`
+  mutable std::vector<placed> order_;     ///< room for `closest`
+  mutable std::vector<contact> nearest_;  ///< likewise
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

@@ -56,7 +56,7 @@ class validator_set {
   KADORO_DECL std::optional<std::string> objection_to(record const& what);
 
   /// Leaves of `found` what counts, in the order that the validator of `key` wants.
-  KADORO_DECL void select(bytes_view key, std::vector<found_record>& found);
+  KADORO_DECL void select(bytes_view key, found_records& found);
 
   validator_counters& counters() noexcept { return counters_; }
 

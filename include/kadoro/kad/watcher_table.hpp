@@ -15,6 +15,7 @@
 namespace kadoro::inline KADORO_ABI::kad {
 
 using multiformats::peer_id;
+using transport::peer_list;
 using transport::peer_ref;
 
 /// How many watches a node serves.

@@ -17,11 +17,8 @@ inline std::optional<std::uint64_t> counted_range(io::endpoint const& where) noe
 
 /// The range that a peer has proved to live in. Nothing if it has proved none, or a private one.
 inline std::optional<std::uint64_t> proved_range(peer const& who) noexcept {
-  for (peer::address const& a : who.addresses()) {
-    if (!a.confirmed) continue;
-    auto const where = a.where.udp_endpoint();
-    return where ? counted_range(*where) : std::nullopt;
-  }
+  for (peer::address const& a : who.addresses())
+    if (a.confirmed) return a.range;
   return std::nullopt;
 }
 

@@ -42,16 +42,16 @@ struct message {
   std::optional<wire::record> record;
   /// In an answer: publishers in the order of `cursor_of`; the transport sends what fits. In a request (a push): all of
   /// them, or `too_large`.
-  std::vector<wire::record> records;
+  pooled_vector<wire::record> records;
   /// Only those with a confirmed address are sent, and only that. In an answer: what fits. In a request (a push): all.
-  std::vector<peer_ref> contacts;
+  peer_list contacts;
   std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
   std::uint64_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
-  std::uint64_t since = 0;            ///< of a push, and of the answer to a watch: see `wire::message`
-  std::uint64_t head = 0;             ///< likewise
-  std::vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
+  std::uint64_t since = 0;              ///< of a push, and of the answer to a watch: see `wire::message`
+  std::uint64_t head = 0;               ///< likewise
+  pooled_vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   wire::durability durability = wire::durability::not_said;
   /// Set by the transport: a request in a first flight, from an address to which this end has not sent anything lately.

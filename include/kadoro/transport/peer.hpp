@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,8 +34,9 @@ class peer {
   /// Where the peer may be reached.
   struct address {
     multiaddr where;
-    bool confirmed = false;  ///< a session with this very identity worked there
-    bool silent = false;     ///< the last dial to it brought no answer
+    bool confirmed = false;                             ///< a session with this very identity worked there
+    bool silent = false;                                ///< the last dial to it brought no answer
+    std::optional<std::uint64_t> range = std::nullopt;  ///< that it counts against, see `counted_range`
   };
 
   peer_id const& id() const noexcept { return id_; }
@@ -116,6 +118,8 @@ class peer_ref {
 
   peer* peer_ = nullptr;
 };
+
+using peer_list = pooled_vector<peer_ref>;
 
 /// Interns peers: one object per id, gone when nobody refers to it any more, so the book is as small as its users are.
 class peer_book {

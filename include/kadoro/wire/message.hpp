@@ -115,9 +115,9 @@ struct message {
   message_type type = message_type::put_value;  ///< field 1
   bytes_view key;                               ///< field 2
   std::optional<wire::record> record;           ///< field 3
-  std::vector<peer> closer;                     ///< field 8
-  std::vector<peer> providers;                  ///< field 9
-  std::vector<wire::record> records;            ///< field 1010: all publishers of the key
+  pooled_vector<peer> closer;                   ///< field 8
+  pooled_vector<peer> providers;                ///< field 9
+  pooled_vector<wire::record> records;          ///< field 1010: all publishers of the key
   std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
   std::uint64_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
   std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
@@ -142,6 +142,8 @@ KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out);
 /// skipped. The result views `data`. Errors: `malformed` for bytes that are no protobuf, wrong wire types, a missing
 /// peer id, a signature that is not 64 bytes or a hash that is not 32; `too_large` beyond the limits above.
 KADORO_DECL result<message> decode(bytes_view data);
+/// The same, into a message whose lists keep their memory. After a failure its content is unspecified.
+KADORO_DECL result<void> decode(bytes_view data, message& into);
 
 }  // namespace kadoro::inline KADORO_ABI::wire
 

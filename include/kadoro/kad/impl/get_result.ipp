@@ -20,10 +20,16 @@ KADORO_DECL std::string_view to_string(get_outcome outcome) noexcept {
 
 KADORO_DECL get_result get_result::snapshot() const {
   facts const& now = *state_;
-  auto copy = std::make_shared<state>(now);
+  auto copy = std::allocate_shared<state>(pooled_allocator<state>(), now);
   copy->decided.set();
   copy->settled.set();
   return get_result(std::move(copy));
+}
+
+KADORO_DECL trace get_result::steps() const {
+  trace now = state_->steps;
+  if (now.elapsed()) now.explain(found() && now.size() == 0 ? "held by this node" : explain());
+  return now;
 }
 
 KADORO_DECL std::string get_result::explain() const {

@@ -29,7 +29,7 @@ KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& tra
       transport_(transport),
       table_(table),
       type_(type),
-      target_(to_bytes(target)),
+      target_(target),
       target_key_(key::of(target)),
       width_(width),
       wave_(width),
@@ -37,13 +37,13 @@ KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& tra
 
 KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> seeds) {
   if (table_.size() <= k) parallel_ = max_candidates;
-  std::vector<contact> known;
-  table_.closest(target_key_, k, known);
-  std::vector<peer_ref> start;
-  for (contact const& c : known) start.push_back(c.peer);
-  if (table_.size() < k) start.insert(start.end(), seeds.begin(), seeds.end());
-  hopeless_ = std::none_of(start.begin(), start.end(), [](peer_ref const& p) { return p->unanswered == 0; });
-  for (peer_ref const& p : start) add(p, peer_ref());
+  std::vector<contact> const& known = table_.closest(target_key_, k);
+  if (table_.size() >= k) seeds = {};
+  hopeless_ = std::none_of(known.begin(), known.end(), [](contact const& c) { return c.peer->unanswered == 0; }) &&
+              std::none_of(seeds.begin(), seeds.end(), [](peer_ref const& p) { return p->unanswered == 0; });
+  candidates_.reserve(candidates_.size() + known.size() + seeds.size());
+  for (contact const& c : known) add(c.peer, peer_ref());
+  for (peer_ref const& p : seeds) add(p, peer_ref());
 }
 
 KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
@@ -71,10 +71,8 @@ KADORO_DECL void lookup::add(peer_ref const& who, peer_ref const& by) {
 KADORO_DECL std::optional<std::uint64_t> lookup::claimed_range(transport::peer const& who) const {
   std::optional<std::uint64_t> least;
   for (transport::peer::address const& a : who.addresses()) {
-    if (a.confirmed) return transport::proved_range(who);
-    auto const where = a.where.udp_endpoint();
-    auto const range = where ? transport::counted_range(*where) : std::nullopt;
-    if (range && (!least || per_range_.of(range) < per_range_.of(least))) least = range;
+    if (a.confirmed) return a.range;
+    if (a.range && (!least || per_range_.of(a.range) < per_range_.of(least))) least = a.range;
   }
   return least;
 }
@@ -93,21 +91,32 @@ KADORO_DECL bool lookup::races(candidate const& c) const {
   return c.now != state::failed && c.now != state::refused && !dead(c);
 }
 
-KADORO_DECL std::size_t lookup::answered(std::vector<candidate const*> const& of) noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(of.begin(), of.end(), [](candidate const* c) { return c->now == state::answered; }));
+template <class Take>
+void lookup::take_closest(std::size_t n, Take take) const {
+  spread_over_ranges(
+      candidates_, n, table_.options().max_per_range_in_bucket, [this](auto const& c) { return races(*c); },
+      [](auto const& c) { return c->range; }, [&take](auto const& c) { take(*c); });
 }
 
-KADORO_DECL std::vector<lookup::candidate const*> lookup::closest(std::size_t n) const {
-  std::vector<candidate const*> racing;
-  for (auto const& c : candidates_)
-    if (races(*c)) racing.push_back(c.get());
-  return spread_over_ranges(racing, n, table_.options().max_per_range_in_bucket,
-                            [](candidate const* c) { return c->range; });
+KADORO_DECL lookup::candidate_list lookup::closest(std::size_t n) const {
+  candidate_list out;
+  out.reserve(std::min(n, candidates_.size()));
+  take_closest(n, [&out](candidate const& c) { out.push_back(&c); });
+  return out;
 }
 
-KADORO_DECL std::vector<lookup::candidate const*> lookup::racing() const {
-  std::vector<candidate const*> out;
+KADORO_DECL lookup::tally lookup::count_closest(std::size_t n) const {
+  tally out;
+  take_closest(n, [&out](candidate const& c) {
+    ++out.peers;
+    out.answered += c.now == state::answered ? 1u : 0u;
+    out.all_asked = out.all_asked && c.now != state::fresh;
+  });
+  return out;
+}
+
+KADORO_DECL lookup::candidate_list lookup::racing() const {
+  candidate_list out;
   range_quota places(table_.options().max_per_range_in_bucket);
   for (auto const& c : candidates_)
     if (races(*c) && places.admits(c->range)) out.push_back(c.get());
@@ -120,22 +129,13 @@ KADORO_DECL void lookup::widen(std::size_t width) noexcept {
   parallel_ = std::max(parallel_, parallel);
 }
 
-KADORO_DECL bool lookup::unasked_among(std::size_t n) const {
-  auto const race = closest(n);
-  return std::any_of(race.begin(), race.end(), [](candidate const* c) { return c->now == state::fresh; });
-}
-
-/// The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
-KADORO_DECL bool lookup::nobody_closer() const {
-  auto const first = closest(alpha);
-  return answered(first) == alpha;
-}
-
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   auto busy = static_cast<std::size_t>(
       std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
   if (std::exchange(begun_, true) && busy == 0) wave_ = width_;  // they were not enough
-  std::size_t const parallel = nobody_closer() ? max_candidates : parallel_;
+  // The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
+  bool const nobody_closer = parallel_ < max_candidates && count_closest(alpha).answered == alpha;
+  std::size_t const parallel = nobody_closer ? max_candidates : parallel_;
   std::size_t in_race = 0;
   std::size_t in_wave = 0;
   range_quota places(table_.options().max_per_range_in_bucket);
@@ -257,9 +257,10 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   }
   c.tells_more = false;
   l.scheduler_.disarm(c);
-  std::string text = std::to_string(contacts) + " contacts";
-  if (l.type_ != transport::message_type::find_node) text = std::to_string(records) + " records, " + text;
-  l.steps_.answered(step, text, l.scheduler_.now());
+  trace::told told;
+  told.contacts = contacts;
+  if (l.type_ != transport::message_type::find_node) told.records = records;
+  l.steps_.answered(step, told, l.scheduler_.now());
   l.progress_.set();
 }
 
@@ -275,7 +276,7 @@ KADORO_DECL void lookup::take_answered(candidate& c, visitor& sees) {
 }
 
 /// The contacts of an answer come by distance: whether those on its next page may still belong to the race.
-KADORO_DECL bool lookup::next_page_matters(std::vector<peer_ref> const& page) const {
+KADORO_DECL bool lookup::next_page_matters(peer_list const& page) const {
   auto const race = closest(width_);
   return race.size() < width_ || page.empty() || target_key_.closer(key(page.back()->hash()), race.back()->id);
 }

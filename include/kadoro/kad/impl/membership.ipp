@@ -58,22 +58,23 @@ KADORO_DECL void membership::told(peer_id const& who, std::uint64_t view) {
   if (at != members_.end()) at->second.told = view;
 }
 
-KADORO_DECL std::vector<peer_ref> membership::untold() const {
-  std::vector<peer_ref> out;
+KADORO_DECL peer_list membership::untold() const {
+  peer_list out;
   if (view() == 0) return out;
   for (auto const& [id, m] : members_)
     if (m.told != view()) out.push_back(m.who);
   return out;
 }
 
-KADORO_DECL std::vector<peer_ref> membership::all() const {
-  std::vector<peer_ref> out;
+KADORO_DECL peer_list membership::all() const {
+  peer_list out;
+  out.reserve(members_.size());
   for (auto const& [id, m] : members_) out.push_back(m.who);
   return out;
 }
 
-KADORO_DECL std::vector<peer_ref> membership::take_turn(std::size_t n) {
-  std::vector<peer_ref> out;
+KADORO_DECL peer_list membership::take_turn(std::size_t n) {
+  peer_list out;
   auto at = members_.upper_bound(turn_);
   while (out.size() < std::min(n, members_.size())) {
     if (at == members_.end()) at = members_.begin();
@@ -102,8 +103,8 @@ KADORO_DECL bool membership::complete() const noexcept {
          std::all_of(members_.begin(), members_.end(), [ours](auto const& m) { return m.second.heard == ours; });
 }
 
-KADORO_DECL std::vector<peer_ref> membership::closest(key const& where, std::size_t n) const {
-  std::vector<peer_ref> out = all();
+KADORO_DECL peer_list membership::closest(key const& where, std::size_t n) const {
+  peer_list out = all();
   std::sort(out.begin(), out.end(),
             [&where](peer_ref const& a, peer_ref const& b) { return where.closer(key(a->hash()), key(b->hash())); });
   return spread_over_ranges(out, n, limits_.max_per_range_in_bucket,

@@ -57,7 +57,7 @@ KADORO_DECL coro::task<result<providers_result>> node::get_providers(multihash c
   return core_->get_providers(content, how);
 }
 
-KADORO_DECL coro::task<result<std::vector<peer_ref>>> node::find_closest(bytes_view key) {
+KADORO_DECL coro::task<result<peer_list>> node::find_closest(bytes_view key) {
   return core_->find_closest(to_bytes(key));
 }
 

@@ -142,15 +142,15 @@ class node_core::content_collector final : public lookup::visitor {
 
   bool on_answered(lookup::candidate const&) override {
     ++answered_;
-    if (!how_.quorum || !best_ || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
-    auto const closest = seek_->closest(core_.options_.replicas);
-    return lookup::answered(closest) >= how_.quorum->needed(closest.size());
+    if (!how_.quorum || !best_ || seek_ == nullptr) return false;
+    lookup::tally const closest = seek_->count_closest(core_.options_.replicas);
+    return closest.all_asked && closest.answered >= how_.quorum->needed(closest.peers);
   }
 
   /// As long as nothing is found, a majority must have said that it has none: whoever answers in time may know nothing.
   bool content() const override {
-    auto const closest = seek_->closest(core_.options_.replicas);
-    return lookup::answered(closest) >= how_.quorum.value_or(quorum::majority()).needed(closest.size());
+    lookup::tally const closest = seek_->count_closest(core_.options_.replicas);
+    return closest.answered >= how_.quorum.value_or(quorum::majority()).needed(closest.peers);
   }
 
   void on_loss(lookup::candidate const& who) override {
@@ -162,11 +162,11 @@ class node_core::content_collector final : public lookup::visitor {
   void decide() {
     if (state_->decided.is_set()) return;
     state_->closed = core_.closed_;
-    std::vector<lookup::candidate const*> closest;
-    if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
+    lookup::tally closest;
+    if (seek_ != nullptr) closest = seek_->count_closest(core_.options_.replicas);
     state_->answered = answered_ + (best_ && seek_ != nullptr ? 1 : 0);  // the one that is answering
-    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.size());
-    state_->heard = lookup::answered(closest);
+    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.peers);
+    state_->heard = closest.answered;
     if (best_) state_->records.push_back({*best_, expires_ - core_.context_.now(), 1});
     state_->outcome = outcome_of(*state_);
     state_->decided.set();
@@ -175,7 +175,7 @@ class node_core::content_collector final : public lookup::visitor {
   /// What was found, with what is left of its life; null if nothing was.
   record const* best() const noexcept { return best_ ? &*best_ : nullptr; }
   time_point expires() const noexcept { return expires_; }
-  std::vector<peer_ref> const& lacking() const noexcept { return lacking_; }
+  peer_list const& lacking() const noexcept { return lacking_; }
 
  private:
   bool good(wire::record const& w) {
@@ -210,7 +210,7 @@ class node_core::content_collector final : public lookup::visitor {
   std::size_t answered_ = 0;
   std::optional<record> best_;
   time_point expires_{};
-  std::vector<peer_ref> lacking_;
+  peer_list lacking_;
 };
 
 KADORO_DECL coro::task<result<content_result>> node_core::get_content(kadoro::bytes key, get_options how) {
@@ -218,7 +218,8 @@ KADORO_DECL coro::task<result<content_result>> node_core::get_content(kadoro::by
   if (key.size() != crypto::digest().size())
     co_return fail(errc::invalid_argument, "get of content: a key of " + std::to_string(key.size()) +
                                                " bytes; it is the 32 bytes of a SHA-256, see content_key");
-  auto const state = std::make_shared<get_result::state>(key, context_.now());
+  auto const state =
+      std::allocate_shared<get_result::state>(pooled_allocator<get_result::state>(), key, context_.now());
   state->content = true;
   if (!jobs_.spawn(content_job(*this, std::move(key), how, true, state)))
     co_return fail(errc::queue_full, "get of content: too many operations under way");
@@ -235,7 +236,7 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
   content_collector collector(core, how, key, state);
   if (local && collector.take_local()) {
     collector.decide();
-    state->steps.finish("held by this node", core.context_.now());
+    state->steps.finish(core.context_.now());
     co_return;
   }
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::get_value, key, core.k(),
@@ -246,7 +247,7 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   collector.decide();
-  state->steps.finish(get_result(state).explain(), core.context_.now());
+  state->steps.finish(core.context_.now());
   co_await repair_content(core, collector, seek);
 }
 

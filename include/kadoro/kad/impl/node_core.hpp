@@ -65,7 +65,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL coro::task<result<providers_result>> get_providers(multihash content, get_options how);
   KADORO_DECL coro::task<result<content_result>> get_content(kadoro::bytes key, get_options how);
   KADORO_DECL bool release_content(bytes_view key);
-  KADORO_DECL coro::task<result<std::vector<peer_ref>>> find_closest(kadoro::bytes key);
+  KADORO_DECL coro::task<result<peer_list>> find_closest(kadoro::bytes key);
   KADORO_DECL coro::task<result<void>> ping(peer_ref to);
   KADORO_DECL result<watch> watch_key(bytes_view key);
   /// Runs `work` until the node closes; drops it if that has begun.
@@ -102,7 +102,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   validator_set validators_;
   std::unique_ptr<persistence> kept_;  ///< null: nothing is kept
   /// Behind those that the options name stands whom this node knew when it last ran, until it has looked around.
-  std::vector<peer_ref> seeds_;
+  peer_list seeds_;
   std::size_t named_seeds_ = 0;
   std::vector<node_observer*> observers_;
 
@@ -116,8 +116,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
     record what;
     put_options how;
-    std::set<peer_id> holders;         ///< who confirmed this very sequence
-    std::map<peer_id, share> sharing;  ///< who is being given it on the way
+    pooled_set<peer_id> holders;         ///< who confirmed this very sequence
+    pooled_map<peer_id, share> sharing;  ///< who is being given it on the way
     time_point next_renewal{};
     time_point put_at{};
     bool busy = false;  ///< a job is at work on it
@@ -216,8 +216,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL static coro::task<result<transport::message>> hand_on(node_core& core, record const& what,
                                                                     duration remaining, peer_ref to);
   KADORO_DECL void note_foreign_copy(record const& what);
-  KADORO_DECL std::vector<peer_ref> replica_set(lookup const& seek) const;
-  KADORO_DECL static coro::task<std::vector<peer_ref>> find_replicas(node_core& core, bytes_view key, lookup& seek);
+  KADORO_DECL peer_list replica_set(lookup const& seek) const;
+  KADORO_DECL static coro::task<peer_list> find_replicas(node_core& core, bytes_view key, lookup& seek);
   KADORO_DECL result<record> next_record(bytes_view key, bytes_view value, put_options how, std::uint32_t flags);
   KADORO_DECL void publish(record const& what, put_options how);
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
@@ -234,8 +234,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL bool probably_replica(key const& where, publication const& p, peer_ref const& who) const;
   KADORO_DECL static coro::task<void> share_job(node_core& core, record what, peer_ref to,
                                                 std::shared_ptr<coro::event> done);
-  KADORO_DECL void meet(std::vector<peer_ref> const& strangers);
-  KADORO_DECL void keep_holders(record const& what, std::vector<peer_ref> const& set);
+  KADORO_DECL void meet(peer_list const& strangers);
+  KADORO_DECL void keep_holders(record const& what, peer_list const& set);
   KADORO_DECL static coro::task<store_answer> store_at(node_core& core, record const& what, peer_ref to, bool renew,
                                                        bool durable = false);
 
@@ -251,7 +251,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL std::optional<news_batch> news_for(bytes_view key, peer_id const& watcher);
   KADORO_DECL void answer_watch(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void tell_watchers();
-  KADORO_DECL std::vector<peer_ref> contacts_for(news_batch const& news, peer_ref const& to);
+  KADORO_DECL peer_list contacts_for(news_batch const& news, peer_ref const& to);
   KADORO_DECL static coro::task<void> push_job(node_core& core, kadoro::bytes key, peer_ref to);
   KADORO_DECL void take_own_word(watched_key& of);
   KADORO_DECL void on_store_change(bytes_view key, peer_id const& publisher, bool ended);
@@ -293,8 +293,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   class renewal_guard;
   class placement_guard;
   KADORO_DECL static coro::task<void> renew_job(node_core& core, kadoro::bytes key);
-  KADORO_DECL static coro::task<void> renew_holders(node_core& core, record const& what,
-                                                    std::vector<peer_ref> const& holders);
+  KADORO_DECL static coro::task<void> renew_holders(node_core& core, record const& what, peer_list const& holders);
   KADORO_DECL static coro::task<void> place_job(node_core& core, kadoro::bytes key);
   KADORO_DECL static coro::task<void> renew_at(node_core& core, record const& what, peer_ref to);
   KADORO_DECL static coro::task<void> place_at(node_core& core, record const& what, peer_ref to, std::uint64_t& newer);
@@ -310,11 +309,11 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL static coro::task<void> ping_job(node_core& core, peer_ref to);
   KADORO_DECL static coro::task<void> evict_job(node_core& core, peer_ref oldest, peer_ref newcomer);
   struct find_state {
-    std::vector<peer_ref> closest;
+    peer_list closest;
     coro::event done;
   };
   KADORO_DECL static coro::task<void> find_job(node_core& core, kadoro::bytes target, std::shared_ptr<find_state> state,
-                                               std::vector<peer_ref> beyond);
+                                               peer_list beyond);
   KADORO_DECL static coro::task<void> hand_on_job(node_core& core, peer_ref to);
   KADORO_DECL bool in_charge_of(key const& where, peer_ref const& newcomer) const;
   KADORO_DECL bool belongs_to(key const& where, peer_ref const& newcomer) const;
@@ -332,7 +331,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   struct legacy;
   KADORO_DECL static coro::task<void> hand_over(node_core& core);
   KADORO_DECL static coro::task<void> pass_on(node_core& core, legacy& all);
-  KADORO_DECL std::vector<peer_ref> heirs_of(key const& where, peer_id const& publisher) const;
+  KADORO_DECL peer_list heirs_of(key const& where, peer_id const& publisher) const;
   KADORO_DECL static coro::task<bool> bequeath(node_core& core, legacy& all, record const& what, duration remaining,
                                                peer_ref to);
   KADORO_DECL void answer_offer(transport::message const& request, transport::message& answer);
@@ -340,14 +339,13 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   // impl/node_islands.ipp
   static constexpr int deepest_refreshed = 10;  ///< of the buckets that are looked through
   class named_contacts;
-  KADORO_DECL static coro::task<void> ask_beyond(node_core& core, lookup& seek, kadoro::bytes target,
-                                                 std::vector<peer_ref> beyond);
+  KADORO_DECL static coro::task<void> ask_beyond(node_core& core, lookup& seek, kadoro::bytes target, peer_list beyond);
   KADORO_DECL void introduce(lookup const& seek, named_contacts const& named, kad::key const& target);
-  KADORO_DECL static coro::task<void> introduce_job(node_core& core, peer_ref to, std::vector<peer_ref> others);
+  KADORO_DECL static coro::task<void> introduce_job(node_core& core, peer_ref to, peer_list others);
   KADORO_DECL void accept_introduction(peer_ref const& from, transport::message const& request,
                                        transport::message& answer);
-  KADORO_DECL static coro::task<void> look_at_home(node_core& core, std::vector<peer_ref> beyond);
-  KADORO_DECL void look_through(std::vector<peer_ref> const& beyond);
+  KADORO_DECL static coro::task<void> look_at_home(node_core& core, peer_list beyond);
+  KADORO_DECL void look_through(peer_list const& beyond);
   KADORO_DECL kadoro::bytes target_in(int bucket);
 
   /// A timer that calls a member.
@@ -367,18 +365,18 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   bool comparing_ = false;  ///< views, with a member
   time_point opened_at_{};
   sequencer sequences_;
-  std::map<kadoro::bytes, publication, bytes_less> publications_;
-  std::map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
+  pooled_map<kadoro::bytes, publication, bytes_less> publications_;
+  pooled_map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::map<kadoro::bytes, std::shared_ptr<watched_key>, bytes_less> watching_;
-  std::map<kadoro::bytes, std::uint64_t, bytes_less>
-      unconfirmed_;                                             ///< put without a lookup, with the view at that time
-  std::vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
-  std::unique_ptr<news_batch> last_news_;                       ///< what an answer shows
-  std::uint64_t crowded_ = 0;                                   ///< lookups of keys that others crowd around
-  std::size_t renewals_ = 0;                                    ///< jobs under way
-  std::deque<dead_peer> dead_;                                  ///< lately lost, the latest last
-  std::set<peer_id> checking_;                                  ///< peers that are being pinged
-  record_header last_held_;                                     ///< what a refusal shows
+  pooled_map<kadoro::bytes, std::uint64_t, bytes_less>
+      unconfirmed_;                                               ///< put without a lookup, with the view at that time
+  pooled_vector<std::pair<kadoro::bytes, peer_id>> own_changes_;  ///< of keys that this node watches
+  std::unique_ptr<news_batch> last_news_;                         ///< what an answer shows
+  std::uint64_t crowded_ = 0;                                     ///< lookups of keys that others crowd around
+  std::size_t renewals_ = 0;                                      ///< jobs under way
+  std::deque<dead_peer> dead_;                                    ///< lately lost, the latest last
+  pooled_set<peer_id> checking_;                                  ///< peers that are being pinged
+  record_header last_held_;                                       ///< what a refusal shows
   dial_back dial_back_;
   std::optional<multiaddr> dial_back_address_;  ///< what an answer shows
   std::vector<contact> nearby_;                 ///< room for `answer_contacts`

@@ -22,7 +22,7 @@ KADORO_DECL void node_core::share_with(peer_ref const& who) {
 /// between. The idea is that of "IPFS in the Fast Lane: Accelerating Record Storage with Optimistic Provide" (Trautwein
 /// et al., INFOCOM 2024); but here a receipt waits until it knows who the replicas are.
 KADORO_DECL void node_core::share_on_the_way(bytes_view key, peer_ref const& who) {
-  auto const at = publications_.find(to_bytes(key));
+  auto const at = publications_.find(key);
   if (closed_ || at == publications_.end()) return;
   publication& p = at->second;
   if (p.holders.size() + p.sharing.size() >= 2 * options_.replicas) return;
@@ -32,15 +32,14 @@ KADORO_DECL void node_core::share_on_the_way(bytes_view key, peer_ref const& who
 KADORO_DECL void node_core::share(publication& p, peer_ref const& who) {
   if (who->mode == peer_mode::client || who->unanswered > 0 || is_foreign(*who)) return;
   if (p.how.durable || p.holders.contains(who->id()) || p.sharing.contains(who->id())) return;
-  auto const done = std::make_shared<coro::event>();
+  auto const done = std::allocate_shared<coro::event>(pooled_allocator<coro::event>());
   if (jobs_.spawn(share_job(*this, p.what, who, done))) p.sharing.emplace(who->id(), publication::share{who, done});
 }
 
 /// Fewer than r of those that are known, or are being given the record, are closer.
 KADORO_DECL bool node_core::probably_replica(key const& where, publication const& p, peer_ref const& who) const {
   key const id(who->hash());
-  std::vector<contact> known;
-  table_.closest(where, options_.replicas, known);
+  std::vector<contact> const& known = table_.closest(where, options_.replicas);
   auto closer = static_cast<std::size_t>(std::count_if(known.begin(), known.end(), [&](contact const& c) {
     return c.peer->unanswered == 0 && !p.sharing.contains(c.peer->id()) && where.closer(c.id, id);
   }));
@@ -50,7 +49,7 @@ KADORO_DECL bool node_core::probably_replica(key const& where, publication const
 }
 
 /// Servers that somebody tells of. In a small swarm everybody will know everybody: why not now.
-KADORO_DECL void node_core::meet(std::vector<peer_ref> const& strangers) {
+KADORO_DECL void node_core::meet(peer_list const& strangers) {
   if (closed_ || table_.size() >= k()) return;
   for (peer_ref const& who : strangers) {
     if (checking_.size() >= max_checks) return;  // who makes up peers costs us no more than that
@@ -61,7 +60,7 @@ KADORO_DECL void node_core::meet(std::vector<peer_ref> const& strangers) {
 }
 
 /// Of those who were given the record on the way, only these belong to its replicas.
-KADORO_DECL void node_core::keep_holders(record const& what, std::vector<peer_ref> const& set) {
+KADORO_DECL void node_core::keep_holders(record const& what, peer_list const& set) {
   auto const at = publications_.find(what.key);
   if (set.empty() || at == publications_.end() || at->second.what.sequence != what.sequence) return;
   std::erase_if(at->second.holders, [&set](peer_id const& id) {

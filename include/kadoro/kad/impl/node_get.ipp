@@ -72,9 +72,10 @@ class node_core::get_collector final : public lookup::visitor {
 
   bool on_answered(lookup::candidate const&) override {
     ++answered_;
-    if (!how_.quorum || seek_ == nullptr || seek_->unasked_among(core_.options_.replicas)) return false;
-    auto const closest = seek_->closest(core_.options_.replicas);
-    if (lookup::answered(closest) < how_.quorum->needed(closest.size()) || (best_.empty() && unsigned_.empty()))
+    if (!how_.quorum || seek_ == nullptr) return false;
+    lookup::tally const closest = seek_->count_closest(core_.options_.replicas);
+    if (!closest.all_asked || closest.answered < how_.quorum->needed(closest.peers) ||
+        (best_.empty() && unsigned_.empty()))
       return false;
     decide();
     return true;
@@ -84,8 +85,8 @@ class node_core::get_collector final : public lookup::visitor {
   /// which has none yet: on a machine that is busy for a moment all holders are slow, and whoever answers in time knows
   /// nothing.
   bool content() const override {
-    auto const closest = seek_->closest(core_.options_.replicas);
-    return lookup::answered(closest) >= how_.quorum.value_or(quorum::majority()).needed(closest.size());
+    lookup::tally const closest = seek_->count_closest(core_.options_.replicas);
+    return closest.answered >= how_.quorum.value_or(quorum::majority()).needed(closest.peers);
   }
 
   void on_loss(lookup::candidate const& who) override {
@@ -104,10 +105,10 @@ class node_core::get_collector final : public lookup::visitor {
     state_->rejected = rejected_;
     state_->rejection = rejection_;
     state_->cause = cause_;
-    std::vector<lookup::candidate const*> closest;
-    if (seek_ != nullptr) closest = seek_->closest(core_.options_.replicas);
-    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.size());
-    state_->heard = lookup::answered(closest);
+    lookup::tally closest;
+    if (seek_ != nullptr) closest = seek_->count_closest(core_.options_.replicas);
+    state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.peers);
+    state_->heard = closest.answered;
     time_point const now = core_.context_.now();
     for (auto const& [publisher, b] : best_) {
       if (b.expires <= now) continue;
@@ -133,8 +134,8 @@ class node_core::get_collector final : public lookup::visitor {
     time_point expires{};
   };
 
-  std::map<peer_id, newest> const& best() const noexcept { return best_; }
-  std::map<peer_id, std::map<peer_id, std::uint64_t>> const& answers() const noexcept { return answers_; }
+  pooled_map<peer_id, newest> const& best() const noexcept { return best_; }
+  pooled_map<peer_id, pooled_map<peer_id, std::uint64_t>> const& answers() const noexcept { return answers_; }
   bool wants_all_replicas() const noexcept { return how_.quorum.has_value(); }
 
  private:
@@ -198,7 +199,7 @@ class node_core::get_collector final : public lookup::visitor {
 
   void take_unsigned(record what, duration remaining, bool first_hand) {
     static constexpr std::size_t max_claims = 16;  // of one publisher; there is no order in them that could help
-    std::vector<claim>& claims = unsigned_[what.publisher];
+    pooled_vector<claim>& claims = unsigned_[what.publisher];
     auto at = std::find_if(claims.begin(), claims.end(), [&what](claim const& c) {
       return what.provides() || c.copy.found.value.value == what.value;
     });
@@ -254,9 +255,9 @@ class node_core::get_collector final : public lookup::visitor {
   std::size_t rejected_ = 0;  // of these, by a validator
   std::string rejection_;
   std::string cause_;
-  std::map<peer_id, newest> best_;                               // by publisher, signed
-  std::map<peer_id, std::vector<claim>> unsigned_;               // likewise, in the order in which they came
-  std::map<peer_id, std::map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
+  pooled_map<peer_id, newest> best_;                                 // by publisher, signed
+  pooled_map<peer_id, pooled_vector<claim>> unsigned_;               // likewise, in the order in which they came
+  pooled_map<peer_id, pooled_map<peer_id, std::uint64_t>> answers_;  // who holds which sequence of whom
 };
 
 KADORO_DECL coro::task<result<get_result>> node_core::get(kadoro::bytes key, get_options how) {
@@ -268,7 +269,8 @@ KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes
   if (key.empty() || key.size() > record::max_key_bytes)
     co_return fail(errc::invalid_argument, "get: a key of " + std::to_string(key.size()) + " bytes; 1 to " +
                                                std::to_string(record::max_key_bytes) + " are allowed");
-  auto const state = std::make_shared<get_result::state>(key, context_.now(), providers);
+  auto const state =
+      std::allocate_shared<get_result::state>(pooled_allocator<get_result::state>(), key, context_.now(), providers);
   if (!jobs_.spawn(get_job(*this, std::move(key), how, true, state)))
     co_return fail(errc::queue_full, "get: too many operations under way");
   auto const decided = co_await state->decided.wait();
@@ -286,7 +288,7 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   }
   get_collector collector(core, how, key, state);
   if (local && collector.take_local()) {
-    state->steps.finish("held by this node", core.context_.now());
+    state->steps.finish(core.context_.now());
     co_return;
   }
   transport::message_type const question =
@@ -300,7 +302,7 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
     co_await seek_region(core, seek, collector);
   }
   collector.decide();
-  state->steps.finish(get_result(state).explain(), core.context_.now());
+  state->steps.finish(core.context_.now());
   co_await repair(core, collector, seek);
 }
 

@@ -17,8 +17,8 @@ class node_core::named_contacts final : public lookup::visitor {
   named_contacts(node_core& core, bool patient) noexcept : core_(core), patient_(patient) {}
 
   struct list {
-    std::vector<peer_ref> peers;  ///< by distance
-    bool whole = false;           ///< else it has not been read to its end
+    peer_list peers;     ///< by distance
+    bool whole = false;  ///< else it has not been read to its end
   };
 
   list const& by(lookup::candidate const& who) const {
@@ -45,7 +45,7 @@ class node_core::named_contacts final : public lookup::visitor {
 
 /// Asks those who may live among others about `target`: a lookup that begins with closer ones would never come to them.
 KADORO_DECL coro::task<void> node_core::ask_beyond(node_core& core, lookup& seek, kadoro::bytes target,
-                                                   std::vector<peer_ref> beyond) {
+                                                   peer_list beyond) {
   static constexpr std::size_t max_asked = 3;
   std::size_t asked = 0;
   for (peer_ref const& who : beyond) {
@@ -80,7 +80,7 @@ KADORO_DECL void node_core::introduce(lookup const& seek, named_contacts const& 
       return target.closer(kad::key(a->hash()), kad::key(b->hash()));
     };
     auto const farthest = std::max_element(knows.begin(), knows.end(), farther);
-    std::vector<peer_ref> lacks;
+    peer_list lacks;
     for (lookup::candidate const* other : met) {
       if (other == who || std::find(knows.begin(), knows.end(), other->peer) != knows.end()) continue;
       if ((whole && knows.size() < k()) || (!knows.empty() && farther(other->peer, *farthest)))
@@ -92,7 +92,7 @@ KADORO_DECL void node_core::introduce(lookup const& seek, named_contacts const& 
   }
 }
 
-KADORO_DECL coro::task<void> node_core::introduce_job(node_core& core, peer_ref to, std::vector<peer_ref> others) {
+KADORO_DECL coro::task<void> node_core::introduce_job(node_core& core, peer_ref to, peer_list others) {
   static constexpr std::size_t budget_bytes = 900;  // one datagram
   std::vector<multiaddr> kept;                      // what the request views
   kept.reserve(others.size() * transport::peer::max_addresses);
@@ -144,11 +144,11 @@ KADORO_DECL void node_core::accept_introduction(peer_ref const& from, transport:
 
 /// Looks for this node's own id, and notes who its neighbours are. If most of them are new, others have joined this
 /// swarm, or this node has just come in: then what else is new is looked for.
-KADORO_DECL coro::task<void> node_core::look_at_home(node_core& core, std::vector<peer_ref> beyond) {
+KADORO_DECL coro::task<void> node_core::look_at_home(node_core& core, peer_list beyond) {
   co_await find_job(core, to_bytes(core.id_.bytes()), nullptr, std::move(beyond));
   std::vector<contact> closest;
   core.table_.closest(core.table_.self(), core.k(), closest);
-  std::vector<peer_ref> fresh;
+  peer_list fresh;
   std::set<peer_id> home;
   for (contact const& c : closest) {
     if (!core.home_.contains(c.peer->id())) fresh.push_back(c.peer);
@@ -161,7 +161,7 @@ KADORO_DECL coro::task<void> node_core::look_at_home(node_core& core, std::vecto
 }
 
 /// One lookup for each bucket.
-KADORO_DECL void node_core::look_through(std::vector<peer_ref> const& beyond) {
+KADORO_DECL void node_core::look_through(peer_list const& beyond) {
   static constexpr duration between = std::chrono::seconds(10);
   time_point const now = context_.now();
   if (closed_ || now < next_look_through_) return;

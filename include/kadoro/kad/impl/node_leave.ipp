@@ -46,7 +46,7 @@ KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
       auto const turn = co_await coro::sleep_for(duration::zero());
       if (!turn) co_return;
     }
-    std::vector<peer_ref> const heirs = core.heirs_of(kad::key::of(key), publisher);
+    peer_list const heirs = core.heirs_of(kad::key::of(key), publisher);
     for (peer_ref const& to : heirs) {
       auto const held = core.store_.find(key, publisher, core.context_.now());
       if (!held) break;
@@ -61,10 +61,10 @@ KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
 /// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the
 /// r closest itself, or everybody has the record anyway. Its publisher needs no copy. In a swarm that is small enough
 /// the members say it, who are more than a table has room for.
-KADORO_DECL std::vector<peer_ref> node_core::heirs_of(key const& where, peer_id const& publisher) const {
+KADORO_DECL peer_list node_core::heirs_of(key const& where, peer_id const& publisher) const {
   static constexpr std::size_t in_reserve = 2;
   std::size_t const r = options_.replicas;
-  std::vector<peer_ref> known;
+  peer_list known;
   if (members_.view() != 0) {
     known = members_.closest(where, 2 * r + in_reserve);
   } else {

@@ -20,7 +20,7 @@ KADORO_DECL coro::task<void> node_core::settle_in(node_core& core) {
   static constexpr int max_rounds = 4;
   for (int round = 0; round < max_rounds && !core.closed_; ++round) {
     std::size_t const before = core.table_.size();
-    std::vector<peer_ref> const nobody;
+    peer_list const nobody;
     co_await look_at_home(core, nobody);
     if (core.table_.size() == before) break;
   }
@@ -125,7 +125,7 @@ KADORO_DECL coro::task<void> node_core::join_job(node_core& core, std::shared_pt
   state->done.set();
 }
 
-KADORO_DECL coro::task<result<std::vector<peer_ref>>> node_core::find_closest(kadoro::bytes key) {
+KADORO_DECL coro::task<result<peer_list>> node_core::find_closest(kadoro::bytes key) {
   if (leaving_) co_return fail(errc::closed, "lookup of " + printable(key) + ": this node is closed");
   auto const state = std::make_shared<find_state>();
   if (!jobs_.spawn(find_job(*this, std::move(key), state, {})))
@@ -139,7 +139,7 @@ KADORO_DECL coro::task<result<std::vector<peer_ref>>> node_core::find_closest(ka
 
 /// A lookup behind the scenes, or with somebody who waits for it; those `beyond` are asked too, however far they are.
 KADORO_DECL coro::task<void> node_core::find_job(node_core& core, kadoro::bytes target,
-                                                 std::shared_ptr<find_state> state, std::vector<peer_ref> beyond) {
+                                                 std::shared_ptr<find_state> state, peer_list beyond) {
   trace steps("find_node", target, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, target, core.k(),
               steps);
@@ -204,7 +204,7 @@ KADORO_DECL void node_core::probe(time_point now) {
   if (now < next_probe_ && probe_interval_ != duration::zero()) return;
   probe_interval_ = std::clamp(2 * probe_interval_, shortest, longest);
   next_probe_ = now + probe_interval_;
-  std::vector<peer_ref> missing;
+  peer_list missing;
   table_.for_each([&missing](contact const& c) {
     if (c.suspect && missing.size() < max_pings) missing.push_back(c.peer);
   });
@@ -298,7 +298,7 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   publication& p = at->second;
   if (core.provide_again(p)) co_return;
   record const what = p.what;
-  std::vector<peer_ref> holders;
+  peer_list holders;
   for (peer_id const& id : p.holders) holders.push_back(core.book_.intern(id));
   time_point const due = p.next_renewal;
   core.store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, core.context_.now());
@@ -311,8 +311,7 @@ KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes
   static_cast<void>(in_time);
 }
 
-KADORO_DECL coro::task<void> node_core::renew_holders(node_core& core, record const& what,
-                                                      std::vector<peer_ref> const& holders) {
+KADORO_DECL coro::task<void> node_core::renew_holders(node_core& core, record const& what, peer_list const& holders) {
   coro::environment const environment = co_await coro::this_environment();
   coro::scope renewals(core.context_, environment.cancel());
   renewals.abandon();  // if the whole chain of awaits is destroyed, they go with it
@@ -331,7 +330,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   trace steps("renew", key, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
               core.options_.replicas, steps);
-  std::vector<peer_ref> const set = co_await find_replicas(core, key, seek);
+  peer_list const set = co_await find_replicas(core, key, seek);
 
   at = core.publications_.find(key);
   if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;  // withdrawn, or replaced
@@ -340,7 +339,7 @@ KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes
   coro::environment const environment = co_await coro::this_environment();
   coro::scope stores(core.context_, environment.cancel());
   stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
-  std::set<peer_id> kept;
+  pooled_set<peer_id> kept;
   for (peer_ref const& p : set) {
     if (at->second.holders.contains(p->id()))
       kept.insert(p->id());

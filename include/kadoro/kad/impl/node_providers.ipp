@@ -34,7 +34,8 @@ KADORO_DECL bool node_core::provide_again(publication const& outdated) {
   how.read_back = false;
   auto const what = next_record(old.key, own_addresses(), how, old.flags);
   if (!what) return false;
-  auto const state = std::make_shared<put_receipt::state>(what->key, context_.now());
+  auto const state =
+      std::allocate_shared<put_receipt::state>(pooled_allocator<put_receipt::state>(), what->key, context_.now());
   state->sequence = what->sequence;
   state->replicas_wanted = options_.replicas;
   if (!jobs_.spawn(put_job(*this, *what, how, state))) return false;

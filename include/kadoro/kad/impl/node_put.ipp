@@ -70,16 +70,14 @@ KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
   auto const at = publications_.find(key);
   if (at == publications_.end() || closed_) return;
   at->second.busy = false;
-  std::vector<contact> closest;
-  table_.closest(key::of(key), options_.replicas, closest);
-  for (contact const& c : closest)
+  for (contact const& c : table_.closest(key::of(key), options_.replicas))
     if (!at->second.holders.contains(c.peer->id()) && c.peer->unanswered == 0 && c.last_seen >= at->second.put_at)
       jobs_.spawn(hand_on_job(*this, c.peer));
 }
 
 /// Whether this node itself has said something else under that key since `by`.
 KADORO_DECL bool node_core::superseded(bytes_view key, put_receipt::state const& by) const {
-  auto const at = newest_put_.find(to_bytes(key));
+  auto const at = newest_put_.find(key);
   return at == newest_put_.end() || at->second != &by;
 }
 
@@ -122,7 +120,7 @@ KADORO_DECL void node_core::decide(put_receipt::state& of) {
 }
 
 KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
-  auto const at = publications_.find(to_bytes(key));
+  auto const at = publications_.find(key);
   if (at == publications_.end()) return {};
   return {at->second.holders.begin(), at->second.holders.end()};
 }
@@ -130,10 +128,10 @@ KADORO_DECL std::vector<peer_id> node_core::holders(bytes_view key) const {
 /// R: the r closest known and not proven dead, answered this time or not; where others crowd around the key, the whole
 /// region. Whom others have only told of counts when it has answered: else who makes up peers would fill R. With nobody
 /// else they are tried all the same. If that is nobody, those who refused, so that the receipt can say who.
-KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) const {
+KADORO_DECL peer_list node_core::replica_set(lookup const& seek) const {
   std::size_t const width = std::max(options_.replicas, region_width(seek));
-  std::vector<peer_ref> set;
-  std::vector<peer_ref> hearsay;
+  peer_list set;
+  peer_list hearsay;
   for (lookup::candidate const* c : seek.closest(std::max(k(), width)))
     (c->suggested_by && c->peer->last_heard == time_point() ? hearsay : set).push_back(c->peer);
   if (set.empty()) set = std::move(hearsay);
@@ -142,8 +140,8 @@ KADORO_DECL std::vector<peer_ref> node_core::replica_set(lookup const& seek) con
 }
 
 /// Who knows everybody need not look for the closest: `confirm_placements` sees that it was so.
-KADORO_DECL coro::task<std::vector<peer_ref>> node_core::find_replicas(node_core& core, bytes_view key, lookup& seek) {
-  if (core.members_.complete()) co_return core.members_.closest(kad::key::of(key), core.options_.replicas);
+KADORO_DECL coro::task<peer_list> node_core::find_replicas(node_core& core, bytes_view key, lookup& seek) {
+  if (core.members_.complete()) co_return core.members_.closest(seek.target(), core.options_.replicas);
   sharing_visitor sharing(core, key);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, sharing);
@@ -182,7 +180,8 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
     co_return fail(errc::too_large, "put of " + printable(key) + ", " + std::to_string(value.size()) +
                                         " bytes of value: " + fits.error().message());
 
-  auto const state = std::make_shared<put_receipt::state>(key, context_.now());
+  auto const state =
+      std::allocate_shared<put_receipt::state>(pooled_allocator<put_receipt::state>(), key, context_.now());
   state->sequence = what->sequence;
   state->replicas_wanted = options_.replicas;
   state->wants_durable = how.durable;
@@ -196,7 +195,7 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
 }
 
 /// Nobody was there to store a record, but some came in meanwhile and were handed it: they are R, and not who refused.
-inline void keep_stored(std::vector<replica>& of, std::size_t most) {
+inline void keep_stored(pooled_vector<replica>& of, std::size_t most) {
   auto const holds = [](replica const& r) { return r.now == replica::state::stored; };
   if (std::none_of(of.begin(), of.end(), holds)) return;
   std::erase_if(of, std::not_fn(holds));
@@ -211,8 +210,9 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, what.key, core.k(),
               state->steps);
   if (core.members_.complete()) core.unconfirmed_.insert_or_assign(what.key, core.members_.view());
-  std::vector<peer_ref> const set = co_await find_replicas(core, what.key, seek);
+  peer_list const set = co_await find_replicas(core, what.key, seek);
   core.keep_holders(what, set);
+  state->replicas.reserve(set.size());
   for (peer_ref const& p : set) {
     replica r;
     r.peer = p->id();
@@ -267,12 +267,13 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     }
     core.publish(what, how);
   }
-  state->steps.finish(put_receipt(state).explain(), core.context_.now());
+  state->steps.finish(core.context_.now());
   state->decided.set();
 
   if (how.read_back && put_receipt(state).stored() > 0) {
     state->reading = put_receipt::read_back::under_way;
-    auto const got = std::make_shared<get_result::state>(what.key, core.context_.now(), what.provides());
+    auto const got = std::allocate_shared<get_result::state>(pooled_allocator<get_result::state>(), what.key,
+                                                             core.context_.now(), what.provides());
     got->content = what.is_content();
     get_options back;
     if (what.provides()) back.quorum = quorum::majority();  // the first answer may be of others only
@@ -293,8 +294,10 @@ KADORO_DECL coro::task<void> node_core::store_replica(node_core& core, record co
   peer_ref const to = core.book_.intern(state->replicas[index].peer);
   std::size_t const step = state->steps.asked(to->id(), {}, core.context_.now());
   store_answer answer = co_await store_at(core, what, to, false, state->wants_durable);
-  if (answer.now == replica::state::stored)
-    state->steps.answered(step, "stored", core.context_.now());
+  trace::told told;
+  told.stored = answer.now == replica::state::stored;
+  if (told.stored)
+    state->steps.answered(step, told, core.context_.now());
   else
     state->steps.failed(step, answer.why);
   if (answer.newer != 0 && answer.newer >= what.sequence && !last_round) {

@@ -41,15 +41,15 @@ KADORO_DECL void node_core::check_reachability(time_point now) {
 KADORO_DECL peer_ref node_core::next_helper() {
   dial_back& d = dial_back_;
   if (d.helpers.size() >= dial_back::max_helpers) d.helpers.clear();
-  std::vector<peer_ref> fresh;
-  std::vector<peer_ref> all;
+  peer_list fresh;
+  peer_list all;
   table_.for_each([&](contact const& c) {
     if (c.peer->unanswered > 0 || is_foreign(*c.peer) || !transport_->session_address(c.peer)) return;
     all.push_back(c.peer);
     if (!d.helpers.contains(c.peer->id())) fresh.push_back(c.peer);
   });
   if (fresh.empty()) d.helpers.clear();
-  std::vector<peer_ref> const& from = fresh.empty() ? all : fresh;
+  peer_list const& from = fresh.empty() ? all : fresh;
   if (from.empty()) return {};
   peer_ref const chosen = from[static_cast<std::size_t>(context_.random().below(from.size()))];
   d.helpers.insert(chosen->id());
@@ -142,7 +142,7 @@ KADORO_DECL void node_core::answer_dial_back(peer_ref const& from, transport::me
 
 KADORO_DECL coro::task<void> node_core::help_job(node_core& core, peer_ref asker, io::endpoint where,
                                                  kadoro::bytes nonce) {
-  std::vector<peer_ref> able;
+  peer_list able;
   core.table_.for_each([&](contact const& c) {
     auto const at = core.transport_->session_address(c.peer);
     if (c.peer == asker || c.peer->unanswered > 0 || is_foreign(*c.peer) || !at) return;

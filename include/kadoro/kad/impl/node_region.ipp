@@ -28,8 +28,7 @@ inline double surprise_at(double count, double expected) noexcept {
 /// By how close those are that this node knows around itself; 0 if they are too few to say.
 KADORO_DECL double node_core::estimated_servers() const {
   static constexpr std::size_t fewest = 8;
-  std::vector<contact> near;
-  table_.closest(table_.self(), k(), near);
+  std::vector<contact> const& near = table_.closest(table_.self(), k());
   if (near.size() < std::max(fewest, k())) return 0;
   return static_cast<double>(near.size() - 1) / distance_of(table_.self(), near.back().id);
 }
@@ -46,7 +45,7 @@ KADORO_DECL std::size_t node_core::region_width(lookup const& seek) const {
   static constexpr std::size_t safe = 8;    // so many are due in a region in which at least one is
   double const servers = options_.max_region > 0 ? estimated_servers() : 0;
   if (servers == 0) return 0;
-  std::vector<double> due;  // up to each of them
+  pooled_vector<double> due;  // up to each of them
   double surprise = 0;
   std::size_t answered = 0;  // the others may be made up
   for (lookup::candidate const* c : seek.racing()) {

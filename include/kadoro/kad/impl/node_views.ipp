@@ -59,18 +59,19 @@ KADORO_DECL void node_core::answer_view(peer_ref const& from, transport::message
 KADORO_DECL void node_core::confirm_placements(time_point now) {
   static constexpr duration long_enough = std::chrono::seconds(1);
   bool const complete = members_.complete();
-  for (auto const& [key, view] : std::exchange(unconfirmed_, {})) {
+  std::erase_if(unconfirmed_, [&](auto const& waiting) {
+    auto const& [key, view] = waiting;
     auto const at = publications_.find(key);
-    if (at == publications_.end()) continue;
+    if (at == publications_.end()) return true;
     bool const early = now - at->second.put_at < long_enough;
-    if (!early && complete && view == members_.view()) continue;
-    if (early || at->second.busy || renewals_ >= max_renewals) {
-      unconfirmed_.emplace(key, view);
-    } else if (jobs_.spawn(place_job(*this, key))) {
+    if (!early && complete && view == members_.view()) return true;
+    if (early || at->second.busy || renewals_ >= max_renewals) return false;
+    if (jobs_.spawn(place_job(*this, key))) {
       at->second.busy = true;
       ++renewals_;
     }
-  }
+    return true;
+  });
 }
 
 KADORO_DECL coro::task<void> node_core::view_job(node_core& core, peer_ref to) {

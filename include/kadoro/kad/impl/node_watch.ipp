@@ -18,7 +18,7 @@ struct node_core::news_batch {
   std::uint64_t since = 0;
   std::uint64_t upto = 0;
   std::uint64_t head = 0;
-  std::vector<wire::record> records;
+  pooled_vector<wire::record> records;
   std::size_t bytes = 0;      // of the records
   std::vector<record> owned;  // never grows beyond what was reserved: `records` views it
 };
@@ -129,9 +129,9 @@ KADORO_DECL coro::task<void> node_core::push_job(node_core& core, kadoro::bytes 
 }
 
 /// Where the publishers of these records are, so that a watcher can call them at once.
-KADORO_DECL std::vector<peer_ref> node_core::contacts_for(news_batch const& news, peer_ref const& to) {
+KADORO_DECL peer_list node_core::contacts_for(news_batch const& news, peer_ref const& to) {
   static constexpr std::size_t max_contacts = 4;
-  std::vector<peer_ref> out;
+  peer_list out;
   for (record const& what : news.owned) {
     if (out.size() == max_contacts) break;
     if (what.value.empty() || what.publisher == id_ || what.publisher == to->id()) continue;
@@ -207,7 +207,7 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
   key const where = key::of(of.key);
   std::vector<contact> known;
   table_.closest(where, k(), known);
-  std::vector<peer_ref> candidates;
+  peer_list candidates;
   for (contact const& c : known) candidates.push_back(c.peer);
   std::erase_if(of.near, [](auto const& n) { return n.second->unanswered > 0; });
   for (auto const& [id, who] : of.near) candidates.push_back(who);
@@ -410,7 +410,7 @@ KADORO_DECL void node_core::take_push(peer_ref const& from, transport::message c
 /// later.
 KADORO_DECL coro::task<void> node_core::seek_holders(node_core& core, std::shared_ptr<watched_key> of) {
   auto const found = std::make_shared<find_state>();
-  std::vector<peer_ref> const nobody;
+  peer_list const nobody;
   co_await find_job(core, of->key, found, nobody);
   for (peer_ref const& who : found->closest) of->near.emplace(who->id(), who);
   core.find_holders(*of);

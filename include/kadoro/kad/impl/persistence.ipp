@@ -186,7 +186,7 @@ class persistence::loader {
   bool same_boot_ = false;
   std::uint64_t saved_ms_ = 0;
   std::vector<kept_slot> slots_;
-  std::vector<peer_ref> contacts_;
+  peer_list contacts_;
   std::map<kadoro::bytes, kadoro::bytes, bytes_less> small_;
   kadoro::bytes times_name_;
   kadoro::bytes times_;

@@ -13,7 +13,7 @@ KADORO_DECL coro::task<result<void>> put_receipt::settled() const {
 
 KADORO_DECL put_receipt put_receipt::snapshot() const {
   facts const& now = *state_;
-  auto copy = std::make_shared<state>(now);
+  auto copy = std::allocate_shared<state>(pooled_allocator<state>(), now);
   copy->decided.set();
   copy->settled.set();
   return put_receipt(std::move(copy));
@@ -28,6 +28,12 @@ KADORO_DECL std::size_t put_receipt::durable() const noexcept {
   return static_cast<std::size_t>(std::count_if(state_->replicas.begin(), state_->replicas.end(), [](replica const& r) {
     return r.now == replica::state::stored && r.durable;
   }));
+}
+
+KADORO_DECL trace put_receipt::steps() const {
+  trace now = state_->steps;
+  if (now.elapsed()) now.explain(explain());
+  return now;
 }
 
 KADORO_DECL std::string put_receipt::explain() const {

@@ -30,7 +30,7 @@ KADORO_DECL std::optional<std::string> validator_set::objection_to(record const&
   }
 }
 
-KADORO_DECL void validator_set::select(bytes_view key, std::vector<found_record>& found) {
+KADORO_DECL void validator_set::select(bytes_view key, found_records& found) {
   validator const* const asked = found.empty() ? nullptr : find(key);
   if (asked == nullptr || !asked->select) return;
   std::vector<std::size_t> named;
@@ -40,7 +40,7 @@ KADORO_DECL void validator_set::select(bytes_view key, std::vector<found_record>
     ++counters_.thrown;
   }
   std::vector<bool> taken(found.size());
-  std::vector<found_record> selected;
+  found_records selected;
   for (std::size_t const place : named) {
     if (place >= found.size() || taken[place]) continue;
     taken[place] = true;

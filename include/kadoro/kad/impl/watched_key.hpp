@@ -12,6 +12,7 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
+using transport::peer_list;
 using transport::peer_ref;
 
 /// What is known of a key that this node watches: what its holders say, merged by the highest sequence of each

@@ -12,8 +12,9 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 /// Gives the bytes of the longest of these; fails with `too_large`, naming both sizes.
 KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record what);
 
-/// Encodes a request. Fails with `too_large`, naming both sizes, if it needs more than `limit`.
-KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit);
+/// Encodes a request; `room` is memory to work in, which serves again and again. Fails with `too_large`, naming both
+/// sizes, if it needs more than `limit`.
+KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit, wire::message& room);
 
 /// What becomes of a record that is too large even for an answer of its own.
 enum class oversized : std::uint8_t {
@@ -34,15 +35,15 @@ struct answer_page {
 /// first contact fits. The page views what `m` does. The memory of a `used` page serves again.
 KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large, answer_page used = {});
 
-/// Decodes a request. Views stay in `data`. Contacts in it are skipped: a request teaches nothing. Fails with
-/// `malformed` or `too_large`.
-KADORO_DECL result<message> decode_request(bytes_view data);
+/// Decodes a request. `room` is memory to work in, which serves again and again. Views stay in `data`. Contacts in it
+/// are skipped: a request teaches nothing. Fails with `malformed` or `too_large`.
+KADORO_DECL result<message> decode_request(bytes_view data, wire::message& room);
 
 /// Decodes an answer, or a request that came over a confirmed session: of these, a push has contacts that count. Views
 /// stay in `data`. Contacts are interned in `book`, their addresses noted as hearsay; entries that are no valid peer,
 /// `self` among them, are skipped. Fails with `malformed` or `too_large`.
-KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self);
-KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self);
+KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self, wire::message& room);
+KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self, wire::message& room);
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
 

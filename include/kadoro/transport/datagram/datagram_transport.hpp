@@ -151,7 +151,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void on_request_frame(session& s, io::endpoint const& where, frame const& f, bool assembled);
   KADORO_DECL void on_answer_frame(peer_ref const& from, io::endpoint const& where, frame const& f, bool exact);
   KADORO_DECL pending* asker_of(peer_ref const& from, frame const& f);
-  KADORO_DECL void take_answer(pending& p, io::endpoint const& where, std::shared_ptr<bytes const> storage);
+  KADORO_DECL void take_answer(pending& p, io::endpoint const& where, bytes encoded);
 
   /// An answer as it goes out: in the place that was offered, or, if it is larger, by itself.
   struct served_answer {
@@ -236,7 +236,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   std::map<peer_id, std::unique_ptr<link>> links_;
   std::map<std::uint32_t, std::unique_ptr<session>> sessions_;  // by local index
   std::map<std::uint32_t, dial*> dials_;                        // by local index
-  std::map<std::uint32_t, pending*> requests_;                  // by request id
+  pooled_map<std::uint32_t, pending*> requests_;                // by request id
   std::size_t unconfirmed_ = 0;
   range_tally ranges_;              // of sessions
   range_tally unconfirmed_ranges_;  // likewise, unconfirmed ones
@@ -257,6 +257,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   counters counts_;
   message spare_answer_;  // the memory of the last one
   answer_page spare_page_;
+  wire::message spare_wire_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
 };

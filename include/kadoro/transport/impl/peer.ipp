@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {
@@ -20,7 +21,9 @@ KADORO_DECL void peer::add_address(multiaddr const& where, bool confirmed) {
     if (!confirmed) return;
     addresses_.pop_back();
   }
-  addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed, false});
+  auto const endpoint = where.udp_endpoint();
+  auto const range = endpoint ? counted_range(*endpoint) : std::nullopt;
+  addresses_.insert(confirmed ? addresses_.begin() : addresses_.end(), address{where, confirmed, false, range});
 }
 
 KADORO_DECL bool peer::has_untried_address() const noexcept {

@@ -217,13 +217,12 @@ inline peer read_peer(bytes_view data) {
 }
 
 template <class Element>
-void push_bounded(std::vector<Element>& list, Element element, std::size_t limit) {
+void push_bounded(pooled_vector<Element>& list, Element const& element, std::size_t limit) {
   if (list.size() >= limit) throw refused{errc::too_large, "a list in a message is too long"};
-  list.push_back(std::move(element));
+  list.push_back(element);
 }
 
-inline message read_message(bytes_view data) {
-  message m;
+inline void read_message(bytes_view data, message& m) {
   for (auto reader = reader_of(data); reader.next();) {
     switch (reader.tag()) {
       case message_field::type: m.type = static_cast<message_type>(number32(reader)); break;
@@ -249,7 +248,6 @@ inline message read_message(bytes_view data) {
       default: reader.skip();
     }
   }
-  return m;
 }
 
 }  // namespace detail
@@ -292,8 +290,17 @@ KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out) {
 }
 
 KADORO_DECL result<message> decode(bytes_view data) {
+  message m;
+  auto const read = decode(data, m);
+  if (!read) return fail(read.error());
+  return m;
+}
+
+KADORO_DECL result<void> decode(bytes_view data, message& into) {
+  into.reset();
   try {
-    return detail::read_message(data);
+    detail::read_message(data, into);
+    return {};
   } catch (detail::refused const& e) {
     return fail(e.code, e.why);
   } catch (protozero::exception const&) {

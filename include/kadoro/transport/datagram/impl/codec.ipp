@@ -71,8 +71,9 @@ inline std::optional<wire::peer> to_wire(peer const& p) {
   return out;
 }
 
-inline std::vector<peer_ref> contacts_of(wire::message const& w, peer_book& book, peer_id const& self) {
-  std::vector<peer_ref> out;
+inline peer_list contacts_of(wire::message const& w, peer_book& book, peer_id const& self) {
+  peer_list out;
+  out.reserve(w.closer.size());
   for (wire::peer const& entry : w.closer) {
     auto const id = peer_id::from_bytes(entry.id);
     if (!id || *id == self) continue;
@@ -108,8 +109,8 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
   return size;
 }
 
-KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit) {
-  wire::message w;
+KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit, wire::message& room) {
+  wire::message& w = room;
   detail::copy_without_lists(m, w);
   w.records = m.records;
   w.records_cursor = m.records_cursor;
@@ -174,25 +175,25 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
   return page;
 }
 
-KADORO_DECL result<message> decode_request(bytes_view data) {
-  auto const w = wire::decode(data);
-  if (!w) return fail(w.error());
-  return detail::without_contacts(*w);
+KADORO_DECL result<message> decode_request(bytes_view data, wire::message& room) {
+  auto const read = wire::decode(data, room);
+  if (!read) return fail(read.error());
+  return detail::without_contacts(room);
 }
 
-KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self) {
-  auto const w = wire::decode(data);
-  if (!w) return fail(w.error());
-  message m = detail::without_contacts(*w);
-  m.contacts = detail::contacts_of(*w, book, self);
+KADORO_DECL result<message> decode_answer(bytes_view data, peer_book& book, peer_id const& self, wire::message& room) {
+  auto const read = wire::decode(data, room);
+  if (!read) return fail(read.error());
+  message m = detail::without_contacts(room);
+  m.contacts = detail::contacts_of(room, book, self);
   return m;
 }
 
-KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self) {
-  auto const w = wire::decode(data);
-  if (!w) return fail(w.error());
-  message m = detail::without_contacts(*w);
-  if (m.type == message_type::push) m.contacts = detail::contacts_of(*w, book, self);
+KADORO_DECL result<message> decode_request(bytes_view data, peer_book& book, peer_id const& self, wire::message& room) {
+  auto const read = wire::decode(data, room);
+  if (!read) return fail(read.error());
+  message m = detail::without_contacts(room);
+  if (m.type == message_type::push) m.contacts = detail::contacts_of(room, book, self);
   return m;
 }
 

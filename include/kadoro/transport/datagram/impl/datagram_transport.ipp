@@ -121,7 +121,7 @@ KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to,
   p.kind = work_of(what.type);
   p.read_only = is_read(what.type);
   bool const fragments = (options_.features & feature_fragments) != 0;
-  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes);
+  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, spare_wire_);
   if (!encoded) co_return fail(encoded.error());
   p.encoded = std::move(*encoded);
   if (auto refused = begin(p)) co_return fail(std::move(*refused));
@@ -684,14 +684,14 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
   if (f.transmission >= p->transmissions) return counts_.note(drop::malformed, where);
   if (exact && !p->is_large() && p->transmissions - f.transmission <= static_cast<int>(p->sent_at.size()))
     from->rtt.sample(context_.now() - p->sent_at[f.transmission % p->sent_at.size()]);
-  take_answer(*p, where, std::make_shared<bytes const>(f.message.begin(), f.message.end()));
+  take_answer(*p, where, to_bytes(f.message));
 }
 
-KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const& where,
-                                                 std::shared_ptr<bytes const> storage) {
-  auto decoded = decode_answer(*storage, book_, id_);
+KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const& where, bytes encoded) {
+  auto const storage = std::allocate_shared<bytes const>(pooled_allocator<bytes>(), std::move(encoded));
+  auto decoded = decode_answer(*storage, book_, id_, spare_wire_);
   if (!decoded) return counts_.note(drop::malformed, where);
-  decoded->storage = std::move(storage);
+  decoded->storage = storage;
   ++counts_.answers_received;
   if (p.kind && decoded->refusal == errc::refused_rate)
     p.to->pause(*p.kind, context_.now(), std::chrono::milliseconds(decoded->retry_after_ms));
@@ -704,7 +704,8 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto request = may_write ? decode_request(f.message, book_, id_) : decode_request(f.message);
+  auto request =
+      may_write ? decode_request(f.message, book_, id_, spare_wire_) : decode_request(f.message, spare_wire_);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};

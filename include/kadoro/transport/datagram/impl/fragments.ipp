@@ -262,7 +262,7 @@ KADORO_DECL void datagram_transport::on_fragment(session& s, io::endpoint const&
   bytes whole = t.incoming.take(*part);
   if (!is_request) {
     owe_word(s, enough);
-    return take_answer(*asker, where, std::make_shared<bytes const>(std::move(whole)));
+    return take_answer(*asker, where, std::move(whole));
   }
   std::erase_if(words_, [&](auto const& owed) {  // the answer says it
     return owed.first == s.local_index && owed.second.of == part->of && owed.second.id == part->id;

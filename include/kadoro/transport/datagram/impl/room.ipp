@@ -11,9 +11,7 @@ namespace detail {
 
 /// The range of the address that is dialled first.
 inline std::optional<std::uint64_t> dialled_range(peer const& who) noexcept {
-  if (who.addresses().empty()) return std::nullopt;
-  auto const where = who.addresses().front().where.udp_endpoint();
-  return where ? counted_range(*where) : std::nullopt;
+  return who.addresses().empty() ? std::nullopt : who.addresses().front().range;
 }
 
 }  // namespace detail

@@ -1,0 +1,2 @@
+// The counting `operator new` of the tests of the floor below.
+#include "io/allocations.cpp"
