@@ -52,6 +52,7 @@ class udp_channel {
   udp_port::receiver* receiver_ = nullptr;
   udp_counters counters_;
   kernel_drops drops_;
+  bool runs_ = true;  // the system may take several datagrams as one message
   send_queue queue_;
 };
 

@@ -51,21 +51,28 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
   bool clean = true;
   int failures = 0;
   while (!queue_.empty()) {
-    std::span<mmsghdr> const front = queue_.front();
+    send_batch& batch = queue_.front(runs_);
+    std::span<mmsghdr> const front = batch.messages();
     int const sent = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
     if (sent > 0) {
       failures = 0;
       // It stopped at an error, which this call has taken away and does not tell.
       if (static_cast<std::size_t>(sent) < front.size()) clean = false;
-      for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) counters_.sent_bytes += queue_.front_bytes(i);
-      counters_.sent += static_cast<std::uint64_t>(sent);
-      queue_.pop(static_cast<std::size_t>(sent));
+      std::size_t datagrams = 0;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) datagrams += batch.datagrams(i);
+      counters_.sent += datagrams;
+      counters_.sent_bytes += queue_.pop(datagrams);
       continue;
     }
     int const cause = errno;
     if (cause == EAGAIN || cause == EWOULDBLOCK) break;
     if (cause == EINTR) continue;
     clean = false;
+    bool const refuses_runs = cause == EINVAL || cause == EIO || cause == EMSGSIZE || cause == EOPNOTSUPP;
+    if (batch.datagrams(0) > 1 && refuses_runs) {
+      runs_ = false;  // an old kernel, or a path that is too narrow: from now on they go, and are counted, one by one
+      continue;
+    }
     if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;
     ++counters_.dropped_by_system;
     queue_.pop(1);
