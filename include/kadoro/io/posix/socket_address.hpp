@@ -15,10 +15,6 @@ struct socket_address {
   sockaddr_in6 storage{};
   socklen_t size = sizeof(sockaddr_in6);
 
-  friend bool operator==(socket_address const& a, socket_address const& b) noexcept {
-    return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
-  }
-
   sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
   sockaddr const* get() const noexcept { return reinterpret_cast<sockaddr const*>(&storage); }
 

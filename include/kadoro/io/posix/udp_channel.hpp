@@ -46,15 +46,14 @@ class udp_channel {
 
  private:
   KADORO_DECL bool flush_some() noexcept;
-  KADORO_DECL void sent(std::span<mmsghdr const> messages) noexcept;
 
   int descriptor_;  // -1 once closed
   endpoint local_;
   udp_port::receiver* receiver_ = nullptr;
   udp_counters counters_;
   kernel_drops drops_;
+  bool runs_ = true;  // the system may take several datagrams as one message
   send_queue queue_;
-  bool joins_ = true;  // until the system says that it cannot cut what is joined
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io::posix

@@ -4,7 +4,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "kadoro/base/result.hpp"
 #include "kadoro/io/posix/kernel_drops.hpp"
@@ -43,6 +47,44 @@ class receive_buffers {
   };
   KADORO_DECL bool read(std::uint16_t id, std::size_t size_bytes, content& out) noexcept;
 
+  /// Buffers that one port holds until it has served what is in them: a list through `held_`, which all ports share.
+  class held_list {
+   public:
+    bool empty() const noexcept { return first_ < 0; }
+
+   private:
+    friend class receive_buffers;
+    std::int32_t first_ = -1;
+    std::int32_t last_ = -1;
+  };
+  /// Notes that `of` holds buffer `id`, with that datagram in it, or with nothing of use.
+  void hold(held_list& of, std::uint16_t id, std::optional<datagram> const& what) noexcept {
+    held_[id] = {what, -1};
+    (of.empty() ? of.first_ : held_[static_cast<std::size_t>(of.last_)].next) = id;
+    of.last_ = id;
+  }
+  /// The datagrams of a list, in order; valid until the next call.
+  std::span<datagram> gather(held_list const& of) noexcept {
+    batch_.clear();
+    for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
+      if (auto const& what = held_[static_cast<std::size_t>(at)].what) batch_.push_back(*what);
+    return batch_;
+  }
+  /// How many that are.
+  std::size_t count_of(held_list const& of) const noexcept {
+    std::size_t count = 0;
+    for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
+      count += held_[static_cast<std::size_t>(at)].what ? 1u : 0u;
+    return count;
+  }
+  /// All buffers of a list go back to the kernel.
+  void give_back(held_list& of) noexcept {
+    for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
+      give_back(static_cast<std::uint16_t>(at));
+    publish();
+    of = {};
+  }
+
   /// Back to the kernel, which sees it after `publish`.
   void give_back(std::uint16_t id) noexcept {
     ::io_uring_buf_ring_add(ring_, room(id), room_bytes, id, static_cast<int>(count_ - 1), waiting_++);
@@ -68,6 +110,11 @@ class receive_buffers {
   receive_buffers(io_uring& owner, void* memory, std::size_t bytes, unsigned count) noexcept
       : owner_(owner), memory_(memory), bytes_(bytes), ring_(static_cast<io_uring_buf_ring*>(memory)), count_(count) {}
 
+  struct held {
+    std::optional<datagram> what;
+    std::int32_t next = -1;
+  };
+
   std::uint8_t* room(std::uint16_t id) noexcept {
     return static_cast<std::uint8_t*>(memory_) + count_ * sizeof(io_uring_buf) + std::size_t{id} * stride_bytes;
   }
@@ -78,6 +125,8 @@ class receive_buffers {
   io_uring_buf_ring* ring_;
   unsigned count_;
   int waiting_ = 0;
+  std::vector<held> held_;       // by buffer
+  std::vector<datagram> batch_;  // what a port hands out
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io::uring

@@ -63,7 +63,6 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   KADORO_DECL void keep(std::uint16_t buffer, std::size_t size_bytes) noexcept;
   KADORO_DECL void deliver_later() noexcept;
   KADORO_DECL void hand_out();
-  KADORO_DECL void give_back(receive_buffers& to) noexcept;
   KADORO_DECL void go_on() noexcept;
   static void on_readable(void* self) noexcept { static_cast<udp_state*>(self)->deliver_later(); }
   KADORO_DECL static void on_writable(void* self) noexcept;
@@ -83,11 +82,10 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   posix::udp_channel channel_;
   operation_ptr<operation> receive_;  // null once closed
   operation_ptr<operation> writable_;
-  std::vector<datagram> batch_;      // what has come in this turn
-  std::vector<std::uint16_t> held_;  // the buffers that it is in
+  receive_buffers::held_list held_;  // what has come in this turn
   retry_timer retry_;
   bool deliver_due_ = false;  // the owner will call `deliver` in this turn
-  bool handing_out_ = false;  // the receiver looks at `batch_`
+  bool handing_out_ = false;  // the receiver looks at what is in `held_`
   bool flush_due_ = false;    // the owner will call `flush` at the end of its turn
   bool errors_ = false;       // the kernel has told of one
   bool refused_ = false;      // and it was none that the network can cause

@@ -49,46 +49,40 @@ KADORO_DECL void udp_channel::receive(receive_block& room) {
 /// False if the system may have reported an ICMP error on the way.
 KADORO_DECL bool udp_channel::flush_some() noexcept {
   bool clean = true;
-  bool join = joins_;
   int failures = 0;
   while (!queue_.empty()) {
-    std::span<mmsghdr> const front = queue_.front(join);
-    int const taken = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
-    if (taken > 0) {
+    send_batch& batch = queue_.front(runs_);
+    std::span<mmsghdr> const front = batch.messages();
+    int const sent = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
+    if (sent > 0) {
       failures = 0;
       // It stopped at an error, which this call has taken away and does not tell.
-      if (static_cast<std::size_t>(taken) < front.size()) clean = false;
-      sent(front.first(static_cast<std::size_t>(taken)));
+      if (static_cast<std::size_t>(sent) < front.size()) clean = false;
+      std::size_t datagrams = 0;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
+        std::size_t const together = batch.datagrams(i);
+        datagrams += together;
+        if (together > 1) counters_.sent_joined += together;
+      }
+      counters_.sent += datagrams;
+      counters_.sent_bytes += queue_.pop(datagrams);
       continue;
     }
     int const cause = errno;
     if (cause == EAGAIN || cause == EWOULDBLOCK) break;
     if (cause == EINTR) continue;
     clean = false;
-    if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;
-    failures = 0;
-    if (front.front().msg_hdr.msg_iovlen > 1) {  // one by one, to see which of them it is
-      join = false;
-      // A device that cannot compute checksums, a path with smaller packets, an old kernel: that stays so.
-      joins_ = cause != EIO && cause != EINVAL && cause != EMSGSIZE && cause != EOPNOTSUPP;
+    bool const refuses_runs = cause == EINVAL || cause == EIO || cause == EMSGSIZE || cause == EOPNOTSUPP;
+    if (batch.datagrams(0) > 1 && refuses_runs) {
+      runs_ = false;  // an old kernel, or a path that is too narrow: from now on they go, and are counted, one by one
       continue;
     }
+    if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;
     ++counters_.dropped_by_system;
     queue_.pop(1);
+    failures = 0;
   }
   return clean;
-}
-
-KADORO_DECL void udp_channel::sent(std::span<mmsghdr const> messages) noexcept {
-  std::size_t count = 0;
-  for (mmsghdr const& message : messages) {
-    std::span<iovec const> const parts(message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
-    for (iovec const& part : parts) counters_.sent_bytes += part.iov_len;
-    if (parts.size() > 1) counters_.sent_joined += parts.size();
-    count += parts.size();
-  }
-  counters_.sent += count;
-  queue_.pop(count);
 }
 
 KADORO_DECL void udp_channel::flush() {

@@ -28,6 +28,8 @@ KADORO_DECL result<std::unique_ptr<receive_buffers>> receive_buffers::open(io_ur
     made->leak();
     return failed(-refused);
   }
+  made->held_.resize(count);
+  made->batch_.reserve(count);
   ::io_uring_buf_ring_init(made->ring_);
   for (unsigned id = 0; id < count; ++id) made->give_back(static_cast<std::uint16_t>(id));
   made->publish();

@@ -36,8 +36,6 @@ KADORO_DECL udp_state::udp_state(context& owner, int descriptor)
   ring& on = *owner.ring_;
   if (on.buffers() != nullptr) {
     receive_ = make_operation<receive_operation>(on, *on.buffers(), descriptor, *this);
-    batch_.reserve(on.buffers()->count());
-    held_.reserve(on.buffers()->count());
   } else {
     receive_ = make_operation<poll_operation>(on, descriptor, unsigned{POLLIN}, false, &udp_state::on_readable, this);
   }
@@ -93,18 +91,18 @@ KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
 }
 
 KADORO_DECL void udp_state::keep(std::uint16_t buffer, std::size_t size_bytes) noexcept {
+  receive_buffers& all = *owner_->ring_->buffers();
   receive_buffers::content in;
   udp_counters& counters = channel_.counters();
-  held_.push_back(buffer);
-  if (!owner_->ring_->buffers()->read(buffer, size_bytes, in)) return;
+  if (!all.read(buffer, size_bytes, in)) return all.hold(held_, buffer, {});
   channel_.drops().note(in.control, counters);
   if (in.truncated) {
     ++counters.truncated;
-    return;
+    return all.hold(held_, buffer, {});
   }
   posix::socket_address from;
   from.storage = in.from;
-  batch_.push_back({from.to_endpoint(), in.data});
+  all.hold(held_, buffer, datagram{from.to_endpoint(), in.data});
 }
 
 KADORO_DECL void udp_state::deliver_later() noexcept {
@@ -132,13 +130,6 @@ KADORO_DECL void udp_state::deliver() {
     go_on();
 }
 
-KADORO_DECL void udp_state::give_back(receive_buffers& to) noexcept {
-  for (std::uint16_t const buffer : held_) to.give_back(buffer);
-  to.publish();
-  held_.clear();
-  batch_.clear();
-}
-
 /// The whole batch, and then its buffers go back: also if the receiver throws, or closes this port.
 KADORO_DECL void udp_state::hand_out() {
   class guard {
@@ -148,7 +139,7 @@ KADORO_DECL void udp_state::hand_out() {
     guard& operator=(guard const&) = delete;
     ~guard() {
       of_.handing_out_ = false;
-      of_.give_back(to_);
+      to_.give_back(of_.held_);
     }
 
    private:
@@ -157,14 +148,15 @@ KADORO_DECL void udp_state::hand_out() {
   };
   guard const at_the_end(*this, *owner_->ring_->buffers());
   udp_counters& counters = channel_.counters();
-  if (batch_.empty()) return;
+  std::span<datagram> const batch = owner_->ring_->buffers()->gather(held_);
+  if (batch.empty()) return;
   if (channel_.receiver() == nullptr) {
-    counters.dropped_unread += batch_.size();
+    counters.dropped_unread += batch.size();
     return;
   }
-  counters.received += batch_.size();
-  for (datagram const& one : batch_) counters.received_bytes += one.data.size();
-  channel_.receiver()->on_datagrams(batch_);
+  counters.received += batch.size();
+  for (datagram const& one : batch) counters.received_bytes += one.data.size();
+  channel_.receiver()->on_datagrams(batch);
 }
 
 KADORO_DECL void udp_state::go_on() noexcept {
@@ -179,8 +171,9 @@ KADORO_DECL void udp_state::close() noexcept {
   if (owner_ == nullptr) return;
   owner_->disarm(retry_);
   if (!handing_out_ && !held_.empty()) {  // another port's receiver closes this one, and something had come for it
-    channel_.counters().dropped_unread += batch_.size();
-    give_back(*owner_->ring_->buffers());
+    receive_buffers& all = *owner_->ring_->buffers();
+    channel_.counters().dropped_unread += all.count_of(held_);
+    all.give_back(held_);
   }
   owner_ = nullptr;
   unlink();
