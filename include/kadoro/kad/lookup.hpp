@@ -103,6 +103,8 @@ class lookup {
   KADORO_DECL candidate_list closest(std::size_t n) const;
   /// Of those.
   KADORO_DECL tally count_closest(std::size_t n) const;
+  /// How many were asked, and have neither answered nor refused.
+  KADORO_DECL std::size_t silent() const noexcept;
   /// All that are still in the race and count as close, in order of distance.
   KADORO_DECL candidate_list racing() const;
   std::size_t width() const noexcept { return width_; }

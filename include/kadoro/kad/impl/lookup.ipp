@@ -115,6 +115,12 @@ KADORO_DECL lookup::tally lookup::count_closest(std::size_t n) const {
   return out;
 }
 
+KADORO_DECL std::size_t lookup::silent() const noexcept {
+  return static_cast<std::size_t>(std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) {
+    return c->now == state::asked || c->now == state::slow || c->now == state::failed;
+  }));
+}
+
 KADORO_DECL lookup::candidate_list lookup::racing() const {
   candidate_list out;
   range_quota places(table_.options().max_per_range_in_bucket);

@@ -168,7 +168,7 @@ class node_core::content_collector final : public lookup::visitor {
     state_->needed = how_.quorum.value_or(quorum::majority()).needed(closest.peers);
     state_->heard = closest.answered;
     if (best_) state_->records.push_back({*best_, expires_ - core_.context_.now(), 1});
-    state_->outcome = outcome_of(*state_);
+    conclude(*state_, seek_);
     state_->decided.set();
   }
 

@@ -124,7 +124,7 @@ class node_core::get_collector final : public lookup::visitor {
       state_->rejected += before;
       state_->rejection = "none of what was found is selected";
     }
-    state_->outcome = outcome_of(*state_);
+    conclude(*state_, seek_);
     state_->decided.set();
   }
 
