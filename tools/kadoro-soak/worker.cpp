@@ -53,7 +53,8 @@ double heap_kib() {
 #endif
 }
 
-/// What the heap keeps of whole pages. A minute under load must not count as growth for ever: what grows for good stays.
+/// What the heap keeps of whole pages. A minute under load must not count as growth for ever: what grows for good
+/// stays.
 void give_back_pages() {
 #if defined(__GLIBC__)
   ::malloc_trim(0);

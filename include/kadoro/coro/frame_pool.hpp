@@ -54,8 +54,8 @@ class frame_pool {
   KADORO_DECL static counters statistics() noexcept;
   /// Gives everything that is kept back to the heap.
   KADORO_DECL static void trim() noexcept;
-  /// Gives back what was not needed since it last did so, and does that once in `idle_period` however often it is called:
-  /// what a minute under load once took does not stay for ever.
+  /// Gives back what was not needed since it last did so, and does that once in `idle_period` however often it is
+  /// called: what a minute under load once took does not stay for ever.
   KADORO_DECL static void trim_idle(time_point now) noexcept;
 };
 
