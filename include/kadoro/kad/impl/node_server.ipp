@@ -98,7 +98,7 @@ inline record_store::held const* best_for_foreign(std::vector<record_store::held
 
 KADORO_DECL void node_core::answer_records(peer_ref const& from, transport::message const& request,
                                            transport::message& answer) {
-  std::vector<record_store::held> held;
+  std::vector<record_store::held>& held = held_;
   store_.get(request.key, context_.now(), held);
   if (is_foreign(*from)) {
     record_store::held const* const best = best_for_foreign(held);
