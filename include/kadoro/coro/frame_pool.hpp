@@ -33,7 +33,7 @@ class frame_pool {
  public:
   static constexpr std::size_t class_bytes = 64;
   static constexpr std::size_t max_pooled_bytes = 2048;
-  static constexpr std::size_t max_kept_bytes = std::size_t{256} << 10;  // per class and thread
+  static constexpr std::size_t max_kept_bytes = std::size_t{64} << 10;  // per class and thread
   static constexpr duration idle_period = std::chrono::seconds(30);
   static constexpr bool enabled = KADORO_DETAIL_FRAME_POOL != 0;
 
@@ -54,8 +54,8 @@ class frame_pool {
   KADORO_DECL static counters statistics() noexcept;
   /// Gives everything that is kept back to the heap.
   KADORO_DECL static void trim() noexcept;
-  /// Gives back what was not needed since it last did so, and does that once in `idle_period` however often it is called:
-  /// what a minute under load once took does not stay for ever.
+  /// Gives back what was not needed since it last did so, and does that once in `idle_period` however often it is
+  /// called: what a minute under load once took does not stay for ever.
   KADORO_DECL static void trim_idle(time_point now) noexcept;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <map>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -112,9 +112,26 @@ class peer_ref {
   void acquire() noexcept {
     if (peer_ != nullptr) ++peer_->references_;
   }
-  KADORO_DECL void release() noexcept;
+  void release() noexcept {
+    if (peer_ != nullptr && --peer_->references_ == 0) forget();
+  }
+  KADORO_DECL void forget() noexcept;
 
   peer* peer_ = nullptr;
+};
+
+/// The order of their ids, for containers of peers that are sought by either. None of them is empty.
+struct by_peer_id {
+  using is_transparent = void;
+  template <class A, class B>
+  bool operator()(A const& a, B const& b) const noexcept {
+    return id_of(a) < id_of(b);
+  }
+
+ private:
+  static peer_id const& id_of(peer_id const& id) noexcept { return id; }
+  static peer_id const& id_of(peer const* who) noexcept { return who->id(); }
+  static peer_id const& id_of(peer_ref const& who) noexcept { return who->id(); }
 };
 
 /// Interns peers: one object per id, gone when nobody refers to it any more, so the book is as small as its users are.
@@ -132,7 +149,7 @@ class peer_book {
 
  private:
   friend class peer_ref;
-  std::map<peer_id, peer*> peers_;
+  std::set<peer*, by_peer_id> peers_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport
