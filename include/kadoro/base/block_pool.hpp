@@ -40,7 +40,7 @@ class block_pool {
  public:
   static constexpr std::size_t class_bytes = 32;
   static constexpr std::size_t max_pooled_bytes = 4096;
-  static constexpr std::size_t max_kept_bytes = std::size_t{256} << 10;  // per class and thread
+  static constexpr std::size_t max_kept_bytes = std::size_t{64} << 10;  // per class and thread
   static constexpr duration idle_period = std::chrono::seconds(30);
   static constexpr bool enabled = KADORO_DETAIL_BLOCK_POOL != 0;
 

@@ -61,7 +61,6 @@ class membership {
 
  private:
   struct member {
-    peer_ref who;
     std::optional<std::uint64_t> range;
     std::uint64_t heard = 0;  ///< its view; 0: not told yet
     std::uint64_t told = 0;   ///< our view as it was told last
@@ -73,7 +72,7 @@ class membership {
   std::uint64_t turned_away_ = 0;
   transport::range_tally ranges_;
   std::uint64_t digest_ = 0;
-  std::map<peer_id, member> members_;
+  std::map<peer_ref, member, transport::by_peer_id> members_;
   peer_id turn_;      ///< whose it was last
   peer_id differed_;  ///< likewise
 };

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kadoro/base/time.hpp"
@@ -82,14 +83,11 @@ class routing_table {
   /// Forgets `who`, as contact and as replacement; the best replacement takes its place, as above.
   KADORO_DECL void remove(peer_ref const& who);
 
-  /// The `n` contacts closest to `target`, suspects included, in exact order of XOR distance. Clears `out` first.
+  /// The `n` contacts closest to `target`, suspects included, in exact order of XOR distance. Valid until the next
+  /// call, or until the table changes.
+  KADORO_DECL std::span<contact const* const> nearest(key const& target, std::size_t n) const;
+  /// Copies of these. Clears `out` first.
   KADORO_DECL void closest(key const& target, std::size_t n, std::vector<contact>& out) const;
-
-  /// The same, in a list of the table's own, which is valid until the next call.
-  std::vector<contact> const& closest(key const& target, std::size_t n) const {
-    closest(target, n, nearest_);
-    return nearest_;
-  }
 
   KADORO_DECL bool contains(peer_ref const& who) const;
   std::size_t size() const noexcept { return size_; }
@@ -124,10 +122,14 @@ class routing_table {
   struct placed {
     std::uint64_t distance;  ///< its leading bits
     contact const* who;
+    std::int32_t next;  ///< the next one that is in the same of the slots of `sort`; negative: none
   };
+  static constexpr int slots = 64;
   using contacts_iterator = std::vector<contact>::iterator;
 
   KADORO_DECL static contacts_iterator find(std::vector<contact>& in, peer_ref const& who);
+  KADORO_DECL static void refresh(std::vector<contact>& in, contacts_iterator at, time_point now);
+  KADORO_DECL void sort(key const& target, int index, bucket const& from, std::size_t n) const;
   KADORO_DECL bool range_allows(bucket const& in, std::optional<std::uint64_t> range, contact const* leaving) const;
   KADORO_DECL void add(bucket& to, contact what);
   KADORO_DECL void erase(bucket& from, contacts_iterator at);
@@ -139,8 +141,8 @@ class routing_table {
   std::map<std::uint64_t, std::size_t> per_range_;
   std::size_t size_ = 0;
   table_counters counters_;
-  mutable std::vector<placed> order_;     ///< room for `closest`
-  mutable std::vector<contact> nearest_;  ///< likewise
+  mutable std::vector<placed> order_;          ///< room for `sort`
+  mutable std::vector<contact const*> found_;  ///< room for `nearest`
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -114,12 +114,29 @@ class peer_ref {
   void acquire() noexcept {
     if (peer_ != nullptr) ++peer_->references_;
   }
-  KADORO_DECL void release() noexcept;
+  void release() noexcept {
+    if (peer_ != nullptr && --peer_->references_ == 0) forget();
+  }
+  KADORO_DECL void forget() noexcept;
 
   peer* peer_ = nullptr;
 };
 
 using peer_list = pooled_vector<peer_ref>;
+
+/// The order of their ids, for containers of peers that are sought by either. None of them is empty.
+struct by_peer_id {
+  using is_transparent = void;
+  template <class A, class B>
+  bool operator()(A const& a, B const& b) const noexcept {
+    return id_of(a) < id_of(b);
+  }
+
+ private:
+  static peer_id const& id_of(peer_id const& id) noexcept { return id; }
+  static peer_id const& id_of(peer const* who) noexcept { return who->id(); }
+  static peer_id const& id_of(peer_ref const& who) noexcept { return who->id(); }
+};
 
 /// Interns peers: one object per id, gone when nobody refers to it any more, so the book is as small as its users are.
 class peer_book {
@@ -136,7 +153,7 @@ class peer_book {
 
  private:
   friend class peer_ref;
-  std::map<peer_id, peer*> peers_;
+  std::set<peer*, by_peer_id> peers_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport

@@ -138,6 +138,9 @@ KADORO_DECL std::size_t encoded_size(peer const& p);    ///< as an element of a 
 /// too small (then its content is unspecified).
 KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out);
 
+/// Likewise for a message that is known to fit, whose size need not be counted. Returns the bytes written.
+KADORO_DECL std::size_t encode_fitting(message const& m, bytes_span out);
+
 /// Reads a message whose fields may come in any order; repeated singular fields: the last wins; unknown fields are
 /// skipped. The result views `data`. Errors: `malformed` for bytes that are no protobuf, wrong wire types, a missing
 /// peer id, a signature that is not 64 bytes or a hash that is not 32; `too_large` beyond the limits above.

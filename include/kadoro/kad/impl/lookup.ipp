@@ -37,12 +37,12 @@ KADORO_DECL lookup::lookup(coro::scheduler& scheduler, transport::transport& tra
 
 KADORO_DECL void lookup::start_from(std::size_t k, std::span<peer_ref const> seeds) {
   if (table_.size() <= k) parallel_ = max_candidates;
-  std::vector<contact> const& known = table_.closest(target_key_, k);
+  auto const known = table_.nearest(target_key_, k);
   if (table_.size() >= k) seeds = {};
-  hopeless_ = std::none_of(known.begin(), known.end(), [](contact const& c) { return c.peer->unanswered == 0; }) &&
+  hopeless_ = std::none_of(known.begin(), known.end(), [](contact const* c) { return c->peer->unanswered == 0; }) &&
               std::none_of(seeds.begin(), seeds.end(), [](peer_ref const& p) { return p->unanswered == 0; });
   candidates_.reserve(candidates_.size() + known.size() + seeds.size());
-  for (contact const& c : known) add(c.peer, peer_ref());
+  for (contact const* const c : known) add(c->peer, peer_ref());
   for (peer_ref const& p : seeds) add(p, peer_ref());
 }
 

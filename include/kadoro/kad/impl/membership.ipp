@@ -26,9 +26,7 @@ KADORO_DECL bool membership::add(peer_ref const& who) {
     ++turned_away_;
     return false;
   }
-  member& made = members_[who->id()];
-  made.who = who;
-  made.range = range;
+  members_[who].range = range;
   ranges_.add(range);
   digest_ ^= detail::share_of_view(who->hash());
   return true;
@@ -37,7 +35,7 @@ KADORO_DECL bool membership::add(peer_ref const& who) {
 KADORO_DECL bool membership::remove(peer_id const& who) {
   auto const at = members_.find(who);
   if (at == members_.end()) return false;
-  digest_ ^= detail::share_of_view(at->second.who->hash());
+  digest_ ^= detail::share_of_view(at->first->hash());
   ranges_.remove(at->second.range);
   members_.erase(at);
   if (members_.size() < max_size() / 2) overflow_ = false;  // those that found no room will be met again
@@ -61,15 +59,15 @@ KADORO_DECL void membership::told(peer_id const& who, std::uint64_t view) {
 KADORO_DECL peer_list membership::untold() const {
   peer_list out;
   if (view() == 0) return out;
-  for (auto const& [id, m] : members_)
-    if (m.told != view()) out.push_back(m.who);
+  for (auto const& [who, m] : members_)
+    if (m.told != view()) out.push_back(who);
   return out;
 }
 
 KADORO_DECL peer_list membership::all() const {
   peer_list out;
   out.reserve(members_.size());
-  for (auto const& [id, m] : members_) out.push_back(m.who);
+  for (auto const& [who, m] : members_) out.push_back(who);
   return out;
 }
 
@@ -78,8 +76,8 @@ KADORO_DECL peer_list membership::take_turn(std::size_t n) {
   auto at = members_.upper_bound(turn_);
   while (out.size() < std::min(n, members_.size())) {
     if (at == members_.end()) at = members_.begin();
-    turn_ = at->first;
-    out.push_back((at++)->second.who);
+    turn_ = at->first->id();
+    out.push_back((at++)->first);
   }
   return out;
 }
@@ -91,8 +89,8 @@ KADORO_DECL peer_ref membership::take_differing() {
   for (std::size_t i = 0; i < members_.size(); ++i, ++at) {
     if (at == members_.end()) at = members_.begin();
     if (at->second.heard == 0 || at->second.heard == ours) continue;
-    differed_ = at->first;
-    return at->second.who;
+    differed_ = at->first->id();
+    return at->first;
   }
   return {};
 }

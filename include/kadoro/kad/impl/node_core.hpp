@@ -389,8 +389,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   record_header last_held_;                                       ///< what a refusal shows
   dial_back dial_back_;
   std::optional<multiaddr> dial_back_address_;  ///< what an answer shows
-  std::vector<contact> nearby_;                 ///< room for `answer_contacts`
-  std::vector<record_store::held> held_;        ///< likewise, for `answer_records`
+  std::vector<record_store::held> held_;        ///< room for `answer_records`
   std::string last_objection_;                  ///< likewise, of a validator
   std::vector<seed_dial> dials_;                ///< one for each of `seeds_`
   time_point next_look_from_seeds_{};

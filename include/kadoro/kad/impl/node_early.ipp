@@ -39,9 +39,9 @@ KADORO_DECL void node_core::share(publication& p, peer_ref const& who) {
 /// Fewer than r of those that are known, or are being given the record, are closer.
 KADORO_DECL bool node_core::probably_replica(key const& where, publication const& p, peer_ref const& who) const {
   key const id(who->hash());
-  std::vector<contact> const& known = table_.closest(where, options_.replicas);
-  auto closer = static_cast<std::size_t>(std::count_if(known.begin(), known.end(), [&](contact const& c) {
-    return c.peer->unanswered == 0 && !p.sharing.contains(c.peer->id()) && where.closer(c.id, id);
+  auto const known = table_.nearest(where, options_.replicas);
+  auto closer = static_cast<std::size_t>(std::count_if(known.begin(), known.end(), [&](contact const* c) {
+    return c->peer->unanswered == 0 && !p.sharing.contains(c->peer->id()) && where.closer(c->id, id);
   }));
   for (auto const& [other, share] : p.sharing)
     if (where.closer(key(share.to->hash()), id)) ++closer;

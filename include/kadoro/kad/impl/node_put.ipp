@@ -70,7 +70,9 @@ KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
   auto const at = publications_.find(key);
   if (at == publications_.end() || closed_) return;
   at->second.busy = false;
-  for (contact const& c : table_.closest(key::of(key), options_.replicas))
+  std::vector<contact> closest;  // copies: what is begun here may look at the table again
+  table_.closest(key::of(key), options_.replicas, closest);
+  for (contact const& c : closest)
     if (!at->second.holders.contains(c.peer->id()) && c.peer->unanswered == 0 && c.last_seen >= at->second.put_at)
       jobs_.spawn(hand_on_job(*this, c.peer));
 }

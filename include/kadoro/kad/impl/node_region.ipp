@@ -28,9 +28,9 @@ inline double surprise_at(double count, double expected) noexcept {
 /// By how close those are that this node knows around itself; 0 if they are too few to say.
 KADORO_DECL double node_core::estimated_servers() const {
   static constexpr std::size_t fewest = 8;
-  std::vector<contact> const& near = table_.closest(table_.self(), k());
+  auto const near = table_.nearest(table_.self(), k());
   if (near.size() < std::max(fewest, k())) return 0;
-  return static_cast<double>(near.size() - 1) / distance_of(table_.self(), near.back().id);
+  return static_cast<double>(near.size() - 1) / distance_of(table_.self(), near.back()->id);
 }
 
 /// How many servers should lie closer to `where` than `id` does; infinitely many if nobody can say.

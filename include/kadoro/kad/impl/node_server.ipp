@@ -68,10 +68,8 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
 /// The k closest to the key, without the one who asks; those that it has already are left out.
 KADORO_DECL void node_core::answer_contacts(peer_ref const& from, transport::message const& request,
                                             transport::message& answer) {
-  table_.closest(key::of(request.key), k() + 1, nearby_);
-  for (contact const& c : nearby_)
-    if (c.peer != from && c.peer->unanswered == 0) answer.contacts.push_back(c.peer);
-  nearby_.clear();
+  for (contact const* const c : table_.nearest(key::of(request.key), k() + 1))
+    if (c->peer != from && c->peer->unanswered == 0) answer.contacts.push_back(c->peer);
   if (answer.contacts.size() > k()) answer.contacts.resize(k());
   leave_out_passed(request, answer);
 }

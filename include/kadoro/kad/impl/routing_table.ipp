@@ -1,6 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -77,8 +80,8 @@ KADORO_DECL insert_result routing_table::insert(peer_ref const& who, time_point 
     return insert_result::rejected;
   }
   bucket& in = buckets_[index];
-  if (find(in.contacts, who) != in.contacts.end()) {
-    on_alive(who, now);
+  if (auto const known = find(in.contacts, who); known != in.contacts.end()) {
+    refresh(in.contacts, known, now);
     return insert_result::refreshed;
   }
 
@@ -144,11 +147,14 @@ KADORO_DECL void routing_table::on_alive(peer_ref const& who, time_point now) {
   for (std::vector<contact>* list : {&at->second.contacts, &at->second.replacements}) {
     auto const found = find(*list, who);
     if (found == list->end()) continue;
-    found->last_seen = now;
-    found->suspect = false;
-    std::rotate(found, found + 1, list->end());
-    return;
+    return refresh(*list, found, now);
   }
+}
+
+KADORO_DECL void routing_table::refresh(std::vector<contact>& in, contacts_iterator at, time_point now) {
+  at->last_seen = now;
+  at->suspect = false;
+  std::rotate(at, at + 1, in.end());
 }
 
 KADORO_DECL void routing_table::remove(peer_ref const& who) {
@@ -163,38 +169,70 @@ KADORO_DECL void routing_table::remove(peer_ref const& who) {
   promote(in);
 }
 
-KADORO_DECL void routing_table::closest(key const& target, std::size_t n, std::vector<contact>& out) const {
-  out.clear();
-  // Takes one bucket, whose contacts are all closer than those of the buckets after it. False once `out` is full.
-  auto const take = [&](bucket const& from) {
-    order_.clear();
-    for (contact const& c : from.contacts) order_.push_back({target.leading_distance(c.id), &c});
-    std::sort(order_.begin(), order_.end(), [&target](placed const& a, placed const& b) {
-      return a.distance != b.distance ? a.distance < b.distance : target.closer(a.who->id, b.who->id);
-    });
-    if (order_.size() > n - out.size()) order_.resize(n - out.size());
-    for (placed const& p : order_) out.push_back(*p.who);
-    return out.size() < n;
+/// Appends the contacts of one bucket to `found_` in order, until that has `n`. Contacts of bucket `index` have their
+/// first `index` + 1 bits in common; the next ones are as good as random. So these say in which of 64 slots a contact
+/// belongs, and the few that share one are compared.
+KADORO_DECL void routing_table::sort(key const& target, int index, bucket const& from, std::size_t n) const {
+  int const shift = std::min(index + 1, 64 - 6);
+  std::uint64_t used = 0;
+  std::array<std::int32_t, slots> first;
+  order_.resize(std::max(order_.size(), from.contacts.size()));
+  for (std::size_t i = 0; i < from.contacts.size(); ++i) {
+    placed& p = order_[i];
+    p.who = &from.contacts[i];
+    p.distance = target.leading_distance(p.who->id);
+    std::size_t const slot = static_cast<std::size_t>(p.distance << shift >> (64 - 6));
+    std::int32_t* at = &first[slot];
+    if ((used >> slot & 1) == 0) *at = -1;
+    used |= std::uint64_t{1} << slot;
+    for (; *at >= 0; at = &order_[static_cast<std::size_t>(*at)].next) {
+      placed const& other = order_[static_cast<std::size_t>(*at)];
+      if (p.distance < other.distance || (p.distance == other.distance && target.closer(p.who->id, other.who->id)))
+        break;
+    }
+    p.next = *at;
+    *at = static_cast<std::int32_t>(i);
+  }
+  for (; used != 0 && found_.size() < n; used &= used - 1) {
+    std::int32_t at = first[static_cast<std::size_t>(std::countr_zero(used))];
+    for (; at >= 0 && found_.size() < n; at = order_[static_cast<std::size_t>(at)].next)
+      found_.push_back(order_[static_cast<std::size_t>(at)].who);
+  }
+}
+
+KADORO_DECL std::span<contact const* const> routing_table::nearest(key const& target, std::size_t n) const {
+  found_.clear();
+  // Takes one bucket, whose contacts are all closer than those of the buckets after it. False once there are `n`.
+  auto const take = [&](auto const& entry) {
+    sort(target, entry.first, entry.second, n);
+    return found_.size() < n;
   };
 
   // With p the prefix that target and self share, bucket p agrees with the target in one bit more than all others.
   int const p = bucket_of(target);
-  auto const home = buckets_.find(p);
-  if (home != buckets_.end() && !take(home->second)) return;
+  auto const home = buckets_.lower_bound(p);
+  bool const lives = home != buckets_.end() && home->first == p;
+  if (lives && !take(*home)) return found_;
   // A deeper bucket i agrees with self up to bit i and differs there, and all that are deeper still agree with self in
   // bit i. So i comes before them if the target differs from self in bit i, and after them if not.
-  auto const deeper = buckets_.upper_bound(p);
+  auto const deeper = lives ? std::next(home) : home;
   for (auto at = deeper; at != buckets_.end(); ++at)
-    if (target.bit(at->first) != self_.bit(at->first) && !take(at->second)) return;
+    if (target.bit(at->first) != self_.bit(at->first) && !take(*at)) return found_;
   for (auto at = buckets_.end(); at != deeper;) {
     --at;
-    if (target.bit(at->first) == self_.bit(at->first) && !take(at->second)) return;
+    if (target.bit(at->first) == self_.bit(at->first) && !take(*at)) return found_;
   }
   // The others leave the target's prefix early: the later, the closer.
-  for (auto at = buckets_.lower_bound(p); at != buckets_.begin();) {
+  for (auto at = home; at != buckets_.begin();) {
     --at;
-    if (!take(at->second)) return;
+    if (!take(*at)) break;
   }
+  return found_;
+}
+
+KADORO_DECL void routing_table::closest(key const& target, std::size_t n, std::vector<contact>& out) const {
+  out.clear();
+  for (contact const* const c : nearest(target, n)) out.push_back(*c);
 }
 
 KADORO_DECL bool routing_table::contains(peer_ref const& who) const {

@@ -352,6 +352,10 @@ KADORO_DECL multiaddr multiaddr::with_peer(peer_id const& id) const {
 }
 
 KADORO_DECL std::optional<io::endpoint> multiaddr::udp_endpoint() const {
+  // What nearly all look like, ip4 and udp, is asked for with every request.
+  static constexpr byte_array<2> udp_code{0x91, 0x02};
+  if (data_.size() >= 9 && data_[0] == protocol::ip4 && equal(bytes_view(data_).subspan(5, 2), udp_code))
+    return detail::endpoint_of(bytes_view(data_).subspan(1, 4), load_be<std::uint16_t>(data_.data() + 7));
   iterator at = begin();
   std::uint32_t scope = 0;
   bool const zoned = at->code == protocol::ip6zone;

@@ -201,7 +201,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL void give_way(session& s);
   KADORO_DECL void confirm(session& s, link& l);
   KADORO_DECL void close_session(session& s);
-  KADORO_DECL session* usable(link& l) const;
+  KADORO_DECL session* usable(link const& l) const;
   KADORO_DECL void seal_and_send(session& s, frame const& f);
   KADORO_DECL void seal_packet(session& s, bytes_span packet, std::size_t plain);
   KADORO_DECL void seal_packet_to(session& s, io::endpoint const& to, bytes_span packet, std::size_t plain);
@@ -233,10 +233,10 @@ class datagram_transport final : public transport, private io::udp_port::receive
   byte_budget request_memory_{max_request_fragment_bytes};
   byte_budget answer_memory_{max_answer_fragment_bytes};
   byte_budget sending_memory_{max_large_answer_bytes};
-  std::map<peer_id, std::unique_ptr<link>> links_;
-  std::map<std::uint32_t, std::unique_ptr<session>> sessions_;  // by local index
-  std::map<std::uint32_t, dial*> dials_;                        // by local index
-  pooled_map<std::uint32_t, pending*> requests_;                // by request id
+  std::map<peer_ref, link, by_peer_id> links_;
+  std::map<std::uint32_t, session> sessions_;     // by local index
+  std::map<std::uint32_t, dial*> dials_;          // by local index
+  pooled_map<std::uint32_t, pending*> requests_;  // by request id
   std::size_t unconfirmed_ = 0;
   range_tally ranges_;              // of sessions
   range_tally unconfirmed_ranges_;  // likewise, unconfirmed ones
@@ -256,7 +256,6 @@ class datagram_transport final : public transport, private io::udp_port::receive
   contact_memory contacted_;
   counters counts_;
   message spare_answer_;  // the memory of the last one
-  answer_page spare_page_;
   wire::message spare_wire_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};

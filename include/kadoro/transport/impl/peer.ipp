@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 
 #include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/peer.hpp"
@@ -42,28 +43,27 @@ KADORO_DECL void peer::forget_address(io::endpoint const& where) {
   std::erase_if(addresses_, [&where](address const& a) { return a.where.udp_endpoint() == where; });
 }
 
-KADORO_DECL void peer_ref::release() noexcept {
-  if (peer_ == nullptr || --peer_->references_ > 0) return;
-  if (peer_->book_ != nullptr) peer_->book_->peers_.erase(peer_->id_);
+KADORO_DECL void peer_ref::forget() noexcept {
+  if (peer_->book_ != nullptr) peer_->book_->peers_.erase(peer_);
   delete peer_;
 }
 
 KADORO_DECL peer_book::~peer_book() {
-  for (auto& [id, known] : peers_) known->book_ = nullptr;  // those still referred to outlive the book
+  for (peer* const known : peers_) known->book_ = nullptr;  // those still referred to outlive the book
 }
 
 KADORO_DECL peer_ref peer_book::intern(peer_id const& id) {
-  auto const [at, added] = peers_.try_emplace(id, nullptr);
-  if (added) {
-    at->second = new peer(id);
-    at->second->book_ = this;
-  }
-  return peer_ref(at->second);
+  auto const at = peers_.find(id);
+  if (at != peers_.end()) return peer_ref(*at);
+  std::unique_ptr<peer> made(new peer(id));
+  peers_.insert(made.get());
+  made->book_ = this;
+  return peer_ref(made.release());
 }
 
 KADORO_DECL peer_ref peer_book::find(peer_id const& id) const {
   auto const at = peers_.find(id);
-  return at == peers_.end() ? peer_ref() : peer_ref(at->second);
+  return at == peers_.end() ? peer_ref() : peer_ref(*at);
 }
 
 }  // namespace kadoro::inline KADORO_ABI::transport

@@ -282,11 +282,16 @@ KADORO_DECL result<std::size_t> encode(message const& m, bytes_span out) {
   if (size > out.size())
     return fail(errc::too_large,
                 "a message of " + std::to_string(size) + " bytes does not fit into " + std::to_string(out.size()));
+  std::size_t const written = encode_fitting(m, out);
+  assert(written == size);
+  return written;
+}
+
+KADORO_DECL std::size_t encode_fitting(message const& m, bytes_span out) {
   detail::output buffer(reinterpret_cast<char*>(out.data()), out.size());
   detail::field_writer sink(buffer);
-  detail::put(sink, m);  // cannot run out of room: the size is known
-  assert(buffer.size() == size);
-  return size;
+  detail::put(sink, m);
+  return buffer.size();
 }
 
 KADORO_DECL result<message> decode(bytes_view data) {

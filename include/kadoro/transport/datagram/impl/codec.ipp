@@ -61,14 +61,15 @@ inline message without_contacts(wire::message const& w) {
   return m;
 }
 
-/// Nothing for a peer without a confirmed address: it is not handed on.
-inline std::optional<wire::peer> to_wire(peer const& p) {
-  wire::peer out;
+/// Appends the peer; nothing, and false, for one without a confirmed address: it is not handed on.
+inline bool add_to(std::vector<wire::peer>& list, peer const& p) {
+  wire::peer& out = list.emplace_back();
   for (peer::address const& a : p.addresses())
     if (a.confirmed) out.addresses.push_back(a.where.bytes());
-  if (out.addresses.empty()) return {};
   out.id = p.id().bytes();
-  return out;
+  if (!out.addresses.empty()) return true;
+  list.pop_back();
+  return false;
 }
 
 inline peer_list contacts_of(wire::message const& w, peer_book& book, peer_id const& self) {
@@ -116,8 +117,7 @@ KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit, wi
   w.records_cursor = m.records_cursor;
   w.contacts_cursor = m.contacts_cursor;
   w.providers = m.providers;
-  for (peer_ref const& contact : m.contacts)
-    if (auto entry = detail::to_wire(*contact)) w.closer.push_back(std::move(*entry));
+  for (peer_ref const& contact : m.contacts) detail::add_to(w.closer, *contact);
   std::size_t const size = wire::encoded_size(w);
   if (size > limit)
     return fail(errc::too_large,
@@ -160,14 +160,14 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
   }
   std::uint32_t passed = 0;
   for (peer_ref const& contact : m.contacts) {
-    if (auto const entry = detail::to_wire(*contact)) {
-      std::size_t const more = wire::encoded_size(*entry);
-      if (size + more > room || w.closer.size() == wire::message::max_peers) {
+    if (detail::add_to(w.closer, *contact)) {
+      std::size_t const more = wire::encoded_size(w.closer.back());
+      if (size + more > room || w.closer.size() > wire::message::max_peers) {
+        w.closer.pop_back();
         w.contacts_cursor = m.contacts_cursor + passed + 1;
         break;
       }
       size += more;
-      w.closer.push_back(*entry);
     }
     ++passed;
   }

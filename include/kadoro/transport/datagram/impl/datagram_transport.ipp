@@ -96,21 +96,21 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
     frame bye;
     bye.kind = frame_kind::goodbye;
     for (auto& [index, s] : sessions_)
-      if (s->confirmed) seal_and_send(*s, bye);
+      if (s.confirmed) seal_and_send(s, bye);
     for (auto& [number, p] : requests_)
       complete(*p, fail(errc::closed, "closed before " + p->to->id().to_string() + " answered"));
     context_.disarm(cleaner_);
-    for (auto& [id, l] : links_) {
-      end_dial(*l, {});
-      if (l->large) l->large->answers.clear();
+    for (auto& [who, l] : links_) {
+      end_dial(l, {});
+      if (l.large) l.large->answers.clear();
     }
   }
   auto const drained = co_await drained_.wait();
   static_cast<void>(drained);                               // a cancelled close has said its goodbyes too
   auto const turn = co_await coro::sleep_for(duration(1));  // one loop turn, in which the goodbyes are flushed
   static_cast<void>(turn);
-  while (!sessions_.empty()) close_session(*sessions_.begin()->second);  // their keys too
-  for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle(*(at++)->second);
+  while (!sessions_.empty()) close_session(sessions_.begin()->second);  // their keys too
+  for (auto at = links_.begin(); at != links_.end();) drop_link_if_idle((at++)->second);
 }
 
 // ---- requests of ours -----------------------------------------------------------------------------------------------
@@ -605,7 +605,7 @@ KADORO_DECL void datagram_transport::on_sealed(io::datagram const& in) {
     return counts_.note(drop::wrong_size, in.from);
   auto const at = sessions_.find(load_be<std::uint32_t>(in.data.data() + 4));
   if (at == sessions_.end()) return counts_.note(drop::unknown_session, in.from);
-  session& s = *at->second;
+  session& s = at->second;
   if (!s.confirmed && in.from != s.remote) return counts_.note(drop::unexpected, in.from);  // proves nothing of it
   std::uint64_t const counter = load_be<std::uint64_t>(in.data.data() + 8);
   time_point const now = context_.now();
@@ -698,6 +698,16 @@ KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const&
   complete(p, std::move(decoded));
 }
 
+namespace detail {
+
+/// The memory of the last answer of this thread, whose transports serve one after the other.
+inline answer_page& spare_page() {
+  thread_local answer_page page;
+  return page;
+}
+
+}  // namespace detail
+
 /// Lets the handler answer a request. The whole answer frame goes to `place` if it fits there, else its message comes
 /// back by itself; it has at most `room` bytes.
 KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref const& from, io::endpoint const& where,
@@ -722,11 +732,11 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
   answer.type = request->type;
   served_answer out;
   if (handler_->on_request(from, *request, answer) == handler::reply::send) {
-    answer_page page = cut_answer(answer, room, large, std::move(spare_page_));
+    answer_page page = cut_answer(answer, room, large, std::move(detail::spare_page()));
     counts_.records_passed_over += page.passed_over;
     out = write_answer(page.what, page.bytes_at_most, f, place, room);
     page.what.reset();
-    spare_page_ = std::move(page);
+    detail::spare_page() = std::move(page);
   }
   answer.reset();
   spare_answer_ = std::move(answer);
@@ -748,14 +758,13 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::write_answer(w
       return out;
     }
   }
-  auto const size = wire::encode(answer, body);
-  if (!size) return {};
+  std::size_t const size = wire::encode_fitting(answer, body);
   frame reply;
   reply.kind = frame_kind::answer;
   reply.id = f.id;
   reply.transmission = f.transmission;
   write_frame(reply, place);
-  out.frame = place.first(frame_header_bytes + *size);
+  out.frame = place.first(frame_header_bytes + size);
   return out;
 }
 
@@ -771,7 +780,7 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
                                      [confirmed](session* s) { return s->confirmed == confirmed; });
     close_session(victim != l.sessions.end() ? **victim : *l.sessions.front());
   }
-  auto s = std::make_unique<session>();
+  session* const s = &sessions_[local_index];
   s->local_index = local_index;
   s->remote_index = remote_index;
   s->peer = l.who;
@@ -786,11 +795,9 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
     ++unconfirmed_;
     unconfirmed_ranges_.add(s->range);
   }
-  session* const opened = s.get();
-  l.sessions.push_back(opened);
-  sessions_.emplace(local_index, std::move(s));
+  l.sessions.push_back(s);
   if (!cleaner_.armed()) context_.arm(cleaner_, context_.now() + session::unconfirmed_life);
-  return opened;
+  return s;
 }
 
 /// The peer holds the keys and lives where it says: now, and only now, it is learned.
@@ -829,7 +836,7 @@ KADORO_DECL std::vector<datagram_transport::pending*> datagram_transport::under_
 
 KADORO_DECL void datagram_transport::close_session(session& s) {
   link& l = link_of(s.peer);
-  std::erase(l.sessions, &s);
+  l.sessions.erase(&s);
   contacted_.note(s.remote, context_.now());
   ranges_.remove(s.range);
   if (!s.confirmed) {
@@ -843,7 +850,7 @@ KADORO_DECL void datagram_transport::close_session(session& s) {
 
 /// The session to send on: the newest confirmed one; none if the peer may have forgotten it. Nothing of ours goes to
 /// an address that is not validated: it would be a second answer to whoever replays a first flight.
-KADORO_DECL session* datagram_transport::usable(link& l) const {
+KADORO_DECL session* datagram_transport::usable(link const& l) const {
   session* best = nullptr;
   for (session* s : l.sessions) {
     if (s->confirmed && context_.now() - s->last_received <= session::idle_before_redial && !is_worn_out(*s)) best = s;
@@ -899,13 +906,11 @@ KADORO_DECL void datagram_transport::rekey(session& s) {
 }
 
 KADORO_DECL datagram_transport::link& datagram_transport::link_of(peer_ref const& to) {
-  auto& slot = links_[to->id()];
-  if (!slot) slot = std::make_unique<link>(to);
-  return *slot;
+  return links_.try_emplace(to, to).first->second;
 }
 
 KADORO_DECL void datagram_transport::drop_link_if_idle(link& l) {
-  if (l.sessions.empty() && !l.dialling && !l.wanted()) links_.erase(peer_id(l.who->id()));
+  if (l.sessions.empty() && !l.dialling && !l.wanted()) links_.erase(links_.find(l.who));
 }
 
 KADORO_DECL std::uint32_t datagram_transport::fresh_index() {
@@ -920,7 +925,7 @@ KADORO_DECL void datagram_transport::clean_up() {
   time_point const now = context_.now();
   first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
-    session& s = *(at++)->second;
+    session& s = (at++)->second;
     if (s.paths) counts_.paths_failed += s.paths->expire(now);
     bool const worn_out = is_worn_out(s);
     bool const replaced = s.confirmed && is_due(s) && usable(link_of(s.peer)) != &s;  // by another one, or nobody sends
@@ -930,7 +935,7 @@ KADORO_DECL void datagram_transport::clean_up() {
     close_session(s);
   }
   for (auto at = links_.begin(); at != links_.end();) {
-    link& l = *(at++)->second;
+    link& l = (at++)->second;
     if (l.large) expire_fragments(l);
     if (l.large && l.large->idle()) l.large.reset();
     drop_link_if_idle(l);

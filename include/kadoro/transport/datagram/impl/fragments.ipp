@@ -303,7 +303,7 @@ KADORO_DECL void datagram_transport::send_words() {
   for (auto const& [index, word] : words_) {
     auto const at = sessions_.find(index);
     if (closed_ || at == sessions_.end()) continue;
-    session& s = *at->second;
+    session& s = at->second;
     byte_array<max_packet_bytes> packet;
     bytes_span const plain = bytes_span(packet).subspan(sealed_header_bytes);
     std::size_t size = 0;

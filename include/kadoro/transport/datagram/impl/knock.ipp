@@ -29,8 +29,8 @@ KADORO_DECL std::vector<observation> datagram_transport::observations() const {
 }
 
 KADORO_DECL std::optional<io::endpoint> datagram_transport::session_address(peer_ref const& who) const {
-  auto const at = links_.find(who->id());
-  session const* const s = at == links_.end() ? nullptr : usable(*at->second);
+  auto const at = links_.find(who);
+  session const* const s = at == links_.end() ? nullptr : usable(at->second);
   return s == nullptr ? std::nullopt : std::optional<io::endpoint>(s->remote);
 }
 
@@ -39,12 +39,12 @@ KADORO_DECL bool datagram_transport::has_sent_to(io::endpoint const& where) cons
   io::endpoint const host = contact_memory::host_of(where);
   if (contacted_.knows(where, context_.now())) return true;
   return std::any_of(sessions_.begin(), sessions_.end(),
-                     [&host](auto const& entry) { return contact_memory::host_of(entry.second->remote) == host; });
+                     [&host](auto const& entry) { return contact_memory::host_of(entry.second.remote) == host; });
 }
 
 KADORO_DECL bool datagram_transport::knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) {
   bool const possible = where.port() != 0 && !where.is_unspecified() && port_to(where) != nullptr && !is_own(where);
-  if (closed_ || !possible || who->id() == id_ || links_.contains(who->id()) || has_sent_to(where)) return false;
+  if (closed_ || !possible || who->id() == id_ || links_.contains(who) || has_sent_to(where)) return false;
   auto const key = who->id().ed25519_key();
   if (!key) return false;
   auto const remote_static = crypto::x25519_of(*key);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cassert>
 #include <memory>
 #include <vector>
 
@@ -156,12 +158,38 @@ struct datagram_transport::large_traffic {
   bool idle() const noexcept { return !sending.linked() && answers.empty() && incoming.empty() && recently.empty(); }
 };
 
+/// The sessions with one peer, oldest first.
+class session_list {
+ public:
+  static constexpr std::size_t capacity = datagram_transport::max_sessions_per_peer;
+
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+  session* const* begin() const noexcept { return all_.data(); }
+  session* const* end() const noexcept { return all_.data() + size_; }
+  session* front() const noexcept { return all_.front(); }
+  session* back() const noexcept { return all_[size_ - 1]; }
+
+  void push_back(session* added) noexcept {
+    assert(size_ < capacity);
+    all_[size_++] = added;
+  }
+  void erase(session* ended) noexcept {
+    auto const last = std::remove(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(size_), ended);
+    size_ = static_cast<std::size_t>(last - all_.begin());
+  }
+
+ private:
+  std::array<session*, capacity> all_{};
+  std::size_t size_ = 0;
+};
+
 /// All that there is between us and one peer.
 struct datagram_transport::link {
   explicit link(peer_ref of) : who(std::move(of)) {}
 
   peer_ref who;
-  std::vector<session*> sessions;  // oldest first
+  session_list sessions;
   std::unique_ptr<dial> dialling;
   std::unique_ptr<large_traffic> large;
   coro::list_node waiting;    // requests that wait for a session

@@ -28,9 +28,9 @@ KADORO_DECL std::optional<drop> datagram_transport::make_room_for_session(io::en
   if (!range_full && !all_unconfirmed && sessions_.size() < max_sessions) return {};
   bool const spare_confirmed = range_full ? many_unconfirmed : all_unconfirmed;
   session* oldest = nullptr;
-  for (auto const& [index, s] : sessions_) {
-    if ((range_full && s->range != range) || (spare_confirmed && s->confirmed)) continue;
-    if (oldest == nullptr || s->last_received < oldest->last_received) oldest = s.get();
+  for (auto& [index, s] : sessions_) {
+    if ((range_full && s.range != range) || (spare_confirmed && s.confirmed)) continue;
+    if (oldest == nullptr || s.last_received < oldest->last_received) oldest = &s;
   }
   if (!spare_confirmed && context_.now() - oldest->last_received < idle)
     return range_full ? drop::sessions_range_full : drop::sessions_full;
