@@ -101,8 +101,8 @@ class generator {
   bytes_view some(std::size_t most) { return half() ? bytes_view() : exactly(random_.below(most + 1)); }
 
   template <class Element, class Make>
-  std::vector<Element> list(std::size_t most, Make make) {
-    std::vector<Element> out;
+  pooled_vector<Element> list(std::size_t most, Make make) {
+    pooled_vector<Element> out;
     for (std::uint64_t n = half() ? 0 : random_.below(most + 1); n > 0; --n) out.push_back(make());
     return out;
   }
