@@ -62,7 +62,7 @@ inline message without_contacts(wire::message const& w) {
 }
 
 /// Appends the peer; nothing, and false, for one without a confirmed address: it is not handed on.
-inline bool add_to(std::vector<wire::peer>& list, peer const& p) {
+inline bool add_to(pooled_vector<wire::peer>& list, peer const& p) {
   wire::peer& out = list.emplace_back();
   for (peer::address const& a : p.addresses())
     if (a.confirmed) out.addresses.push_back(a.where.bytes());

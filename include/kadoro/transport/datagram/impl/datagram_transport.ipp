@@ -496,8 +496,8 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
 KADORO_DECL bool datagram_transport::belong_together(byte_array<32> const& claimed,
                                                      byte_array<32> const& remote_static) const {
   auto const known = links_.find(peer_id::of_ed25519(claimed));
-  if (known != links_.end() && known->second->dialling)
-    return *known->second->dialling->handshake.remote_static() == remote_static;
+  if (known != links_.end() && known->second.dialling)
+    return *known->second.dialling->handshake.remote_static() == remote_static;
   auto const worked_out = crypto::x25519_of(claimed);
   return worked_out && *worked_out == remote_static;
 }
