@@ -126,7 +126,8 @@ TEST_CASE("whatever a peer says, a trace is JSON") {
   for (auto const& [said, shown] : texts) {
     trace t("get", as_bytes("k"), time_point{});
     t.failed(t.asked(peer(1), std::nullopt, time_point{1ns}), said);
-    t.finish(said, time_point{1500us});
+    t.finish(time_point{1500us});
+    t.explain(said);
     auto const all = nlohmann::json::parse(t.to_json());
     CHECK(all["why_it_stopped"] == shown);
     CHECK(all["steps"][0]["result"] == shown);

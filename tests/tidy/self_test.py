@@ -103,7 +103,7 @@ ALLOWED = [
         "include/kadoro.hpp": header('#include "kadoro/kad/x.hpp"'),
     },
     coroutine("auto x = co_await g();\n  if (x) co_return;"),
-    coroutine("if (a) co_await g();"),
+    coroutine("if (a) {\n    co_await g();\n  }"),
     coroutine("auto x = options{1};\n  co_await g(std::move(x));"),
     coroutine("co_return co_await g(a, b[a], h(1'000));"),
     coroutine("auto x = a ? 1 : 2;\n  co_await g();\n  auto y = x ? 3 : 4;"),

@@ -53,11 +53,11 @@ inline get_outcome outcome_of(get_result::state const& seen) noexcept {
 /// A lookup gives up peers that others find silent, before its own requests to them have failed: where nobody has said
 /// anything, these are who did not answer.
 inline void conclude(get_result::state& seen, lookup const* seek) {
-  if (seek != nullptr && seen.answered + seen.refused + seen.unanswered == 0) {
-    seen.unanswered = seek->silent();
-    seen.cause = "none of the " + std::to_string(seen.unanswered) + " that were asked has answered";
-  }
   seen.outcome = outcome_of(seen);
+  if (seen.outcome != get_outcome::nobody_to_ask || seek == nullptr || seek->silent() == 0) return;
+  seen.unanswered = seek->silent();
+  seen.outcome = get_outcome::timed_out;
+  seen.cause = "none of the " + std::to_string(seen.unanswered) + " that were asked has answered";
 }
 
 class node_core final : public std::enable_shared_from_this<node_core>, private transport::handler {

@@ -70,11 +70,11 @@ KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
   auto const at = publications_.find(key);
   if (at == publications_.end() || closed_) return;
   at->second.busy = false;
-  std::vector<contact> closest;  // copies: what is begun here may look at the table again
-  table_.closest(key::of(key), options_.replicas, closest);
-  for (contact const& c : closest)
-    if (!at->second.holders.contains(c.peer->id()) && c.peer->unanswered == 0 && c.last_seen >= at->second.put_at)
-      jobs_.spawn(hand_on_job(*this, c.peer));
+  peer_list lacking;  // first: what is begun then may look at the table again
+  for (contact const* const c : table_.nearest(key::of(key), options_.replicas))
+    if (!at->second.holders.contains(c->peer->id()) && c->peer->unanswered == 0 && c->last_seen >= at->second.put_at)
+      lacking.push_back(c->peer);
+  for (peer_ref const& who : lacking) jobs_.spawn(hand_on_job(*this, who));
 }
 
 /// Whether this node itself has said something else under that key since `by`.
