@@ -101,24 +101,51 @@ TEST_CASE_FIXTURE(fixture, "watcher table: a watch that is not renewed is over, 
   CHECK_FALSE(watch(2, 0));
   table.drop_all(peers[1]->id());
   CHECK(table.size() == 1);
-  table.drop(as_bytes("key"), peers[2]->id());
-  table.drop(as_bytes("key"), peers[2]->id());
+  change(3);
+  auto const pushes = table.take_due();
+  REQUIRE_FALSE(pushes.empty());
+  table.push_failed(pushes.front());
+  table.push_failed(pushes.front());
   CHECK(table.size() == 0);
   CHECK_FALSE(table.watched(as_bytes("key")));
 }
 
 TEST_CASE_FIXTURE(fixture, "watcher table: a few pushes are on their way at once, then changes gather") {
   watch(0, 0, {peers[3]->id()});
+  watcher_table::push first;
   for (std::size_t i = 0; i < watcher_table::max_pushes; ++i) {
-    CHECK(table.take_due().size() == 1);
+    auto const due = table.take_due();
+    REQUIRE(due.size() == 1);
+    if (i == 0) first = due.front();
     CHECK(told(0) != "-");
     change(4);
   }
   change(5);
   CHECK(table.take_due().empty());
-  CHECK(table.push_ended(as_bytes("key"), peers[0]->id()));  // its place is taken by one that tells of both
+  CHECK(table.push_ended(first));  // its place is taken by one that tells of both
   CHECK(told(0) != "-");
-  CHECK_FALSE(table.push_ended(as_bytes("key"), peers[0]->id()));  // nothing is left
+  CHECK_FALSE(table.push_ended(first));  // nothing is left
   change(4);
   CHECK(table.take_due().size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "watcher table: who asks again does not suffer from pushes to its last life") {
+  watch(0, 0, {peers[3]->id()});
+  std::vector<watcher_table::push> lost;
+  for (std::size_t i = 0; i < watcher_table::max_pushes; ++i) {
+    for (watcher_table::push const& which : table.take_due()) lost.push_back(which);
+    told(0);
+    change(4);
+  }
+  REQUIRE(lost.size() == watcher_table::max_pushes);
+  watch(0, 0);  // it has restarted, and knows nothing
+  auto const due = table.take_due();
+  REQUIRE_FALSE(due.empty());
+  for (watcher_table::push const& which : lost) table.push_failed(which);
+  CHECK(table.size() == 1);
+  CHECK(table.counters().dropped == 0);
+  CHECK(told(0) != "-");
+  CHECK_FALSE(table.push_ended(lost.front()));
+  table.push_failed(due.front());
+  CHECK(table.size() == 0);
 }

@@ -86,15 +86,23 @@ class watcher_table {
   /// It has been told up to `number`.
   KADORO_DECL void told(bytes_view key, peer_id const& watcher, std::uint64_t number);
 
-  /// Those with something to be told, and less than `max_pushes` on their way to them; from now on one more is, until
-  /// `push_ended`.
-  KADORO_DECL std::vector<std::pair<kadoro::bytes, peer_ref>> take_due();
-  /// True if there is something to be told that waited for that; then the next push has begun in its place.
-  KADORO_DECL bool push_ended(bytes_view key, peer_id const& watcher);
+  /// A push to a watcher, by what it had asked for when that began. Whoever asks again is told from its place on: what
+  /// becomes of older pushes says nothing of it any more. It may have restarted, and they went to its last life.
+  struct push {
+    kadoro::bytes key;
+    peer_ref to;
+    std::uint64_t asked = 0;  ///< the number of that question
+  };
 
+  /// Those with something to be told, and less than `max_pushes` on their way to them; from now on one more is, until
+  /// `push_ended` or `push_failed`.
+  KADORO_DECL std::vector<push> take_due();
+  /// True if there is something to be told that waited for that; then the next push has begun in its place.
+  KADORO_DECL bool push_ended(push const& which);
   /// It did not take what it was told, or does not watch that key any more.
-  KADORO_DECL void drop(bytes_view key, peer_id const& watcher);
-  /// Likewise, whatever it watches: it has left.
+  KADORO_DECL void push_failed(push const& which);
+
+  /// It has left, or is lost, whatever it watches.
   KADORO_DECL void drop_all(peer_id const& watcher);
   /// Ends watches that were not renewed.
   KADORO_DECL void expire(time_point now);
@@ -108,7 +116,8 @@ class watcher_table {
     std::optional<std::uint64_t> range;  ///< that it counts against
     std::uint64_t place = 0;             ///< 0: before everything
     time_point until{};
-    std::size_t pushes = 0;  ///< on their way
+    std::uint64_t asked = 0;  ///< the number of its last question
+    std::size_t pushes = 0;   ///< on their way since that
   };
   struct log {
     std::uint64_t head = 0;
@@ -124,12 +133,14 @@ class watcher_table {
   KADORO_DECL bool has_room(bool new_key, peer_id const& watcher, std::optional<std::uint64_t> range);
   KADORO_DECL log_map::iterator erase(log_map::iterator in, peer_id const& watcher);
   KADORO_DECL place_of* find(bytes_view key, peer_id const& who);
+  KADORO_DECL place_of* find(push const& which);
 
   watch_limits limits_;
   log_map logs_;
   std::map<peer_id, std::size_t> per_peer_;
   transport::range_tally per_range_;
   std::size_t watches_ = 0;
+  std::uint64_t questions_ = 0;
   std::vector<kadoro::bytes> changed_;  ///< keys, for `take_due`
   watcher_counters counters_;
 };

@@ -262,7 +262,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void answer_watch(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void tell_watchers();
   KADORO_DECL peer_list contacts_for(news_batch const& news, peer_ref const& to);
-  KADORO_DECL static coro::task<void> push_job(node_core& core, kadoro::bytes key, peer_ref to);
+  KADORO_DECL static coro::task<void> push_job(node_core& core, watcher_table::push which);
   KADORO_DECL void take_own_word(watched_key& of);
   KADORO_DECL void on_store_change(bytes_view key, peer_id const& publisher, bool ended);
   KADORO_DECL void take_own_changes();

@@ -99,33 +99,32 @@ KADORO_DECL void node_core::answer_watch(peer_ref const& from, transport::messag
 
 /// Whoever is to hear of what has changed hears of it.
 KADORO_DECL void node_core::tell_watchers() {
-  for (auto& [key, who] : watchers_.take_due()) {
-    peer_id const id = who->id();
-    if (!jobs_.spawn(push_job(*this, key, std::move(who)))) watchers_.drop(key, id);
-  }
+  for (watcher_table::push const& which : watchers_.take_due())
+    if (!jobs_.spawn(push_job(*this, which))) watchers_.push_failed(which);
 }
 
 /// A watcher is taken to be where it will be once the push has arrived: so the next one need not wait for that. If one
 /// is lost or overtaken, the watcher notices that something is missing, and asks.
-KADORO_DECL coro::task<void> node_core::push_job(node_core& core, kadoro::bytes key, peer_ref to) {
+KADORO_DECL coro::task<void> node_core::push_job(node_core& core, watcher_table::push which) {
+  peer_ref const& to = which.to;
   do {
-    auto news = core.news_for(key, to->id());
+    auto news = core.news_for(which.key, to->id());
     if (!news) continue;
     transport::message request;
     request.type = transport::message_type::push;
-    request.key = key;
+    request.key = which.key;
     request.records = news->records;
     request.contacts = core.contacts_for(*news, to);
     request.since = news->since;
     request.sequence = news->upto;
     request.head = news->head;
-    core.watchers_.told(key, to->id(), news->upto);
+    core.watchers_.told(which.key, to->id(), news->upto);
     auto const answer = co_await core.transport_->request(to, request);
     if (!answer || answer->refusal) {
-      core.watchers_.drop(key, to->id());
+      core.watchers_.push_failed(which);
       co_return;
     }
-  } while (core.watchers_.push_ended(key, to->id()));
+  } while (core.watchers_.push_ended(which));
 }
 
 /// Where the publishers of these records are, so that a watcher can call them at once.

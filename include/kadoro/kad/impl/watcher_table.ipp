@@ -29,6 +29,8 @@ KADORO_DECL std::optional<errc> watcher_table::watch(bytes_view key, peer_ref co
   } else {
     ++counters_.renewed;
   }
+  w->asked = ++questions_;
+  w->pushes = 0;
   w->until = now + life;
   w->place = known >= at->second.oldest && known <= at->second.head ? known : 0;
   if (w->place != at->second.head) changed_.push_back(at->first);
@@ -91,32 +93,32 @@ KADORO_DECL void watcher_table::told(bytes_view key, peer_id const& watcher, std
   if (auto* const w = find(key, watcher)) w->place = number;
 }
 
-KADORO_DECL std::vector<std::pair<kadoro::bytes, peer_ref>> watcher_table::take_due() {
-  std::vector<std::pair<kadoro::bytes, peer_ref>> due;
+KADORO_DECL std::vector<watcher_table::push> watcher_table::take_due() {
+  std::vector<push> due;
   for (kadoro::bytes const& key : std::exchange(changed_, {})) {
     auto const at = logs_.find(key);
     if (at == logs_.end()) continue;
     for (auto& [id, w] : at->second.watchers) {
       if (w.pushes == max_pushes || w.place == at->second.head) continue;
       ++w.pushes;
-      due.emplace_back(key, w.who);
+      due.push_back({key, w.who, w.asked});
     }
   }
   return due;
 }
 
-KADORO_DECL bool watcher_table::push_ended(bytes_view key, peer_id const& watcher) {
-  auto* const w = find(key, watcher);
+KADORO_DECL bool watcher_table::push_ended(push const& which) {
+  auto* const w = find(which);
   if (w == nullptr || w->pushes == 0) return false;
-  if (w->place != logs_.find(key)->second.head) return true;
+  if (w->place != logs_.find(which.key)->second.head) return true;
   --w->pushes;
   return false;
 }
 
-KADORO_DECL void watcher_table::drop(bytes_view key, peer_id const& watcher) {
-  if (find(key, watcher) == nullptr) return;
+KADORO_DECL void watcher_table::push_failed(push const& which) {
+  if (find(which) == nullptr) return;
   ++counters_.dropped;
-  erase(logs_.find(key), watcher);
+  erase(logs_.find(which.key), which.to->id());
 }
 
 KADORO_DECL void watcher_table::drop_all(peer_id const& watcher) {
@@ -161,6 +163,12 @@ KADORO_DECL watcher_table::place_of* watcher_table::find(bytes_view key, peer_id
   if (at == logs_.end()) return nullptr;
   auto const w = at->second.watchers.find(who);
   return w == at->second.watchers.end() ? nullptr : &w->second;
+}
+
+/// Null also if it has asked again since.
+KADORO_DECL watcher_table::place_of* watcher_table::find(push const& which) {
+  auto* const w = find(which.key, which.to->id());
+  return w != nullptr && w->asked == which.asked ? w : nullptr;
 }
 
 }  // namespace kadoro::inline KADORO_ABI::kad
