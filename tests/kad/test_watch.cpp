@@ -316,6 +316,31 @@ TEST_CASE("watch: a holder that restarts is watched again at once") {
   CHECK(w.by.said == "add:after");
 }
 
+TEST_CASE("watch: a watcher that restarts at once is told, though pushes to its last life fail meanwhile") {
+  simulated_swarm swarm(53);
+  for (int i = 0; i < 6; ++i) swarm.add();
+  swarm.join_all();
+  auto before = std::make_unique<watched>(swarm, 5, "key");
+  swarm.world.run_for(1s);
+  CHECK(before->from.caught_up());
+  before.reset();
+  swarm.crash(5);
+  std::string const large(2000, 'x');  // more than an answer to a watch holds: it is pushed behind it
+  for (int i = 0; i < 10; ++i) {
+    swarm.put(static_cast<std::size_t>(1 + i % 4), "key", large);
+    swarm.world.run_for(200ms);
+  }
+  swarm.start(5);
+  REQUIRE(swarm.hosts[5]->run(swarm.nodes[5]->join()).has_value());
+  watched after(swarm, 5, "key");
+  swarm.world.run_for(4s);  // until the last of those pushes has failed
+  swarm.put(1, "key", "last");
+  swarm.world.run_for(1s);
+  REQUIRE_FALSE(after.by.seen.empty());
+  CHECK(as_text(after.by.seen.back().found.value.value) == "last");
+  CHECK(after.from.caught_up());
+}
+
 TEST_CASE("watch: one that ends while a holder is being asked is over, and a new one starts afresh") {
   simulated_swarm swarm(52, 400ms);
   for (int i = 0; i < 3; ++i) swarm.add();
