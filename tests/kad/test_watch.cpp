@@ -55,6 +55,11 @@ coro::task<void> put_one(node& by, std::string key, std::string value, put_optio
   static_cast<void>(receipt);
 }
 
+coro::task<void> join_one(node& n) {
+  auto const joined = co_await n.join();
+  static_cast<void>(joined);
+}
+
 }  // namespace
 
 TEST_CASE("watch: a put, a change and a withdrawal are pushed") {
@@ -316,29 +321,36 @@ TEST_CASE("watch: a holder that restarts is watched again at once") {
   CHECK(w.by.said == "add:after");
 }
 
-TEST_CASE("watch: a watcher that restarts at once is told, though pushes to its last life fail meanwhile") {
-  simulated_swarm swarm(53);
-  for (int i = 0; i < 6; ++i) swarm.add();
-  swarm.join_all();
-  auto before = std::make_unique<watched>(swarm, 5, "key");
-  swarm.world.run_for(1s);
-  CHECK(before->from.caught_up());
-  before.reset();
-  swarm.crash(5);
-  std::string const large(2000, 'x');  // more than an answer to a watch holds: it is pushed behind it
-  for (int i = 0; i < 10; ++i) {
-    swarm.put(static_cast<std::size_t>(1 + i % 4), "key", large);
-    swarm.world.run_for(200ms);
+TEST_CASE("watch: a watcher that restarts at once is told, whatever is on its way to its last life") {
+  for (duration const away : {0ms, 500ms, 1500ms, 2500ms, 2900ms, 2990ms, 3010ms}) {
+    CAPTURE(away.count());
+    simulated_swarm swarm(53);
+    for (int i = 0; i < 6; ++i) swarm.add();
+    swarm.join_all();
+    auto before = std::make_unique<watched>(swarm, 5, "key");
+    swarm.world.run_for(1s);
+    CHECK(before->from.caught_up());
+    before.reset();
+    swarm.crash(5);
+    std::string const large(2000, 'x');  // more than an answer to a watch holds: it is pushed behind it
+    std::size_t by = 1;
+    auto const put_for = [&](duration time) {
+      for (time_point const end = swarm.world.now() + time; swarm.world.now() < end; by = by % 4 + 1) {
+        swarm.put(by, "key", large);
+        swarm.world.run_for(10ms);
+      }
+    };
+    put_for(away);
+    swarm.start(5);
+    watched after(swarm, 5, "key");
+    swarm.hosts[5]->spawn(join_one(*swarm.nodes[5]));
+    put_for(4s);  // until the last push to its last life has failed
+    swarm.put(1, "key", "last");
+    swarm.world.run_for(1s);
+    REQUIRE_FALSE(after.by.seen.empty());
+    CHECK(as_text(after.by.seen.back().found.value.value) == "last");
+    CHECK(after.from.caught_up());
   }
-  swarm.start(5);
-  REQUIRE(swarm.hosts[5]->run(swarm.nodes[5]->join()).has_value());
-  watched after(swarm, 5, "key");
-  swarm.world.run_for(4s);  // until the last of those pushes has failed
-  swarm.put(1, "key", "last");
-  swarm.world.run_for(1s);
-  REQUIRE_FALSE(after.by.seen.empty());
-  CHECK(as_text(after.by.seen.back().found.value.value) == "last");
-  CHECK(after.from.caught_up());
 }
 
 TEST_CASE("watch: one that ends while a holder is being asked is over, and a new one starts afresh") {
