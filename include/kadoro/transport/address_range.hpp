@@ -4,16 +4,9 @@
 #include <map>
 #include <optional>
 
-#include "kadoro/io/endpoint.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {
-
-/// The range of addresses that one owner usually holds, which limits count against: the first 3 bytes of IPv4, the
-/// first 6 of IPv6. Nothing for private ones, where a range says nothing of an owner.
-inline std::optional<std::uint64_t> counted_range(io::endpoint const& where) noexcept {
-  return where.is_private() ? std::nullopt : std::optional(where.range());
-}
 
 /// The range that a peer has proved to live in. Nothing if it has proved none, or a private one.
 inline std::optional<std::uint64_t> proved_range(peer const& who) noexcept {

@@ -11,6 +11,7 @@
 
 #include "kadoro/base/time.hpp"
 #include "kadoro/crypto/sha256.hpp"
+#include "kadoro/io/endpoint.hpp"
 #include "kadoro/multiformats/multiaddr.hpp"
 #include "kadoro/multiformats/peer_id.hpp"
 #include "kadoro/transport/rtt_estimator.hpp"
@@ -22,6 +23,12 @@ using multiformats::multiaddr;
 using multiformats::peer_id;
 
 class peer_book;
+
+/// The range of addresses that one owner usually holds, which limits count against: the first 3 bytes of IPv4, the
+/// first 6 of IPv6. Nothing for private ones, where a range says nothing of an owner.
+inline std::optional<std::uint64_t> counted_range(io::endpoint const& where) noexcept {
+  return where.is_private() ? std::nullopt : std::optional(where.range());
+}
 
 /// What a peer does for others. A server answers and stores; a client only asks.
 enum class peer_mode : std::uint8_t { unknown, server, client };

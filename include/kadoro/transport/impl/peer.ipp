@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "kadoro/transport/address_range.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::transport {

@@ -21,7 +21,7 @@ KADORO_DECL std::optional<backend_choice> parse_backend_choice(std::string_view 
 }
 
 inline namespace KADORO_OPEN_ABI {
-namespace detail {
+namespace opening {  // not `detail`: that of the inline namespace would hide the one of io
 
 inline std::unique_ptr<context> open_asio(open_options const& wanted, std::string const& why) {
   auto made = std::make_unique<asio::context>(wanted.spin_max);
@@ -41,7 +41,7 @@ inline result<std::unique_ptr<context>> open_uring([[maybe_unused]] open_options
 #endif
 }
 
-}  // namespace detail
+}  // namespace opening
 
 KADORO_DECL result<std::unique_ptr<context>> open(open_options const& wanted) {
   backend_choice choice = wanted.backend.value_or(backend_choice::automatic);
@@ -53,13 +53,13 @@ KADORO_DECL result<std::unique_ptr<context>> open(open_options const& wanted) {
     if (!parsed) return fail(errc::invalid_argument, "KADORO_IO=" + std::string(environment) + ": asio, uring or auto");
     choice = *parsed;
   }
-  if (choice == backend_choice::asio) return detail::open_asio(wanted, asked);
-  auto made = detail::open_uring(wanted);
+  if (choice == backend_choice::asio) return opening::open_asio(wanted, asked);
+  auto made = opening::open_uring(wanted);
   if (made) return made;
   if (choice == backend_choice::uring)
     return fail(
         error(made.error().code(), made.error().message() + " (" + asked + ", so it is not replaced by another)"));
-  return detail::open_asio(wanted, made.error().message());
+  return opening::open_asio(wanted, made.error().message());
 }
 
 }  // namespace KADORO_OPEN_ABI
