@@ -85,8 +85,7 @@ TEST_CASE("backends: datagrams of one size to one address leave together, and ar
     REQUIRE((from.has_value() && one.has_value() && other.has_value()));
     // Trains that end because of the size, of the other address, of nothing in a datagram, and of the bound of a
     // message.
-    std::vector<std::size_t> sizes;
-    for (std::size_t const size : {1200, 1200, 1200, 70, 1200, 1200, 0, 1200, 1200, 5, 6, 6, 6}) sizes.push_back(size);
+    std::vector<std::size_t> sizes{1200, 1200, 1200, 70, 1200, 1200, 0, 1200, 1200, 5, 6, 6, 6};
     sizes.insert(sizes.end(), 70, 1199);
     sizes.insert(sizes.end(), 40, io::max_datagram_bytes);
     for (std::size_t i = 0; i < sizes.size(); ++i) {

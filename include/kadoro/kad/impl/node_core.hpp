@@ -341,7 +341,11 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   struct legacy;
   KADORO_DECL static coro::task<void> hand_over(node_core& core);
   KADORO_DECL static coro::task<void> pass_on(node_core& core, legacy& all);
-  KADORO_DECL peer_list heirs_of(key const& where, peer_id const& publisher) const;
+  struct succession {
+    peer_list heirs;
+    std::size_t in_doubt = 0;  ///< so many of the first may be replicas already: they take nobody's place
+  };
+  KADORO_DECL succession heirs_of(key const& where, peer_id const& publisher) const;
   KADORO_DECL static coro::task<bool> bequeath(node_core& core, legacy& all, record const& what, duration remaining,
                                                peer_ref to);
   KADORO_DECL void answer_offer(transport::message const& request, transport::message& answer);

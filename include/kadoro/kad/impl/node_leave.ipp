@@ -46,24 +46,26 @@ KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
       auto const turn = co_await coro::sleep_for(duration::zero());
       if (!turn) co_return;
     }
-    peer_list const heirs = core.heirs_of(kad::key::of(key), publisher);
-    for (peer_ref const& to : heirs) {
+    auto const [heirs, in_doubt] = core.heirs_of(kad::key::of(key), publisher);
+    for (std::size_t i = 0; i < heirs.size(); ++i) {
       auto const held = core.store_.find(key, publisher, core.context_.now());
       if (!held) break;
       record const what = *held->value;
       duration const remaining = held->remaining;
-      bool const taken = co_await bequeath(core, all, what, remaining, to);
-      if (taken) break;
+      bool const taken = co_await bequeath(core, all, what, remaining, heirs[i]);
+      if (taken && i >= in_doubt) break;
     }
   }
 }
 
 /// Who comes into this node's place, and who follows in case that one leaves too. Nobody if this node is not among the
 /// r closest itself, or everybody has the record anyway. Its publisher needs no copy. In a swarm that is small enough
-/// the members say it, who are more than a table has room for.
-KADORO_DECL peer_list node_core::heirs_of(key const& where, peer_id const& publisher) const {
+/// the members say it, who are more than a table has room for. A table may lack one that is closer: then the one before
+/// comes into the place, and gets a copy, too.
+KADORO_DECL node_core::succession node_core::heirs_of(key const& where, peer_id const& publisher) const {
   static constexpr std::size_t in_reserve = 2;
   std::size_t const r = options_.replicas;
+  std::size_t const in_doubt = members_.view() == 0 && r > 1 ? 1 : 0;
   peer_list known;
   if (members_.view() != 0) {
     known = members_.closest(where, 2 * r + in_reserve);
@@ -75,9 +77,9 @@ KADORO_DECL peer_list node_core::heirs_of(key const& where, peer_id const& publi
   std::erase_if(
       known, [&publisher](peer_ref const& p) { return p->unanswered > 0 || p->id() == publisher || is_foreign(*p); });
   if (known.size() < r || where.closer(key(known[r - 1]->hash()), table_.self())) return {};
-  known.erase(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(r - 1));
-  if (known.size() > 1 + in_reserve) known.resize(1 + in_reserve);
-  return known;
+  known.erase(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(r - 1 - in_doubt));
+  if (known.size() > in_doubt + 1 + in_reserve) known.resize(in_doubt + 1 + in_reserve);
+  return {std::move(known), in_doubt};
 }
 
 /// True if `to` has the record now. What does not fit into one datagram is offered before it is sent: others who leave
