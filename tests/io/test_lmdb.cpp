@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -46,6 +48,21 @@ std::string content_of(std::string const& path) {
 
 void set_content(std::string const& path, std::string const& content) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+}
+
+/// What this process has in memory of its mappings of a file.
+long resident_kib_of(std::string const& path) {
+  std::ifstream maps("/proc/self/smaps");
+  long all = -1;
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    long kib = 0;
+    if (line.find('-') < line.find(' '))
+      here = line.ends_with(path);
+    else if (here && std::sscanf(line.c_str(), "Rss: %ld", &kib) == 1)
+      all = std::max(all, 0L) + kib;
+  }
+  return all;
 }
 
 /// A file with a few thousand entries, some of them larger than a page, and some pages free.
@@ -90,6 +107,17 @@ TEST_CASE("lmdb: what is committed is there after a restart, in order") {
   std::vector<database_change> const bad{put("y", "1"), put("", "1")};
   CHECK(d.commit(bad, kind::changes).error() == errc::invalid_argument);
   CHECK(read(d)->size() == 1);
+}
+
+TEST_CASE("lmdb: what a commit or a start looks at is not counted as memory afterwards") {
+  scratch_file const file;
+  fill(file.path());
+  io::lmdb::database d(file.path());
+  REQUIRE(read(d));
+  CHECK(resident_kib_of(file.path()) == 0);
+  REQUIRE(d.commit(std::vector<database_change>{put("key 1", "2")}, kind::changes));
+  CHECK(resident_kib_of(file.path()) == 0);
+  CHECK(read(d)->at("key 1") == "2");
 }
 
 TEST_CASE("lmdb: one at a time") {

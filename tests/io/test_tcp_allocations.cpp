@@ -86,7 +86,7 @@ TEST_CASE("tcp: a warm read or write allocates nothing, on one connection and on
       REQUIRE(connected);
       std::uint64_t const before = allocations();
       ::operator delete(::operator new(1));  // a call, which no compiler leaves out as it may leave out a new
-      CHECK(allocations() == before + 1);  // it counts
+      CHECK(allocations() == before + 1);    // it counts
       coro::scope children(context);
       for (tcp_stream& each : called) children.spawn(echo(each));
       auto const allocated = context.run(count_round_trips(callers));

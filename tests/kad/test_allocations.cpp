@@ -140,7 +140,7 @@ TEST_CASE("allocations: a warm GET, a warm PUT of what is held, and their answer
 
   std::uint64_t const before = allocations();
   ::operator delete(::operator new(1));  // a call, which no compiler leaves out as it may leave out a new
-  CHECK(allocations() == before + 1);  // it counts
+  CHECK(allocations() == before + 1);    // it counts
 
   for (operation const what : {&put, &get_content, &get_signed}) {
     kad::node& by = what == &put ? *all.front() : *all.back();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -49,6 +51,24 @@ inline auto problem(std::string const& path, char const* what, int cause) {
 inline MDB_val val_of(bytes_view data) noexcept { return {data.size(), const_cast<std::uint8_t*>(data.data())}; }
 inline bytes_view view_of(MDB_val const& data) noexcept {
   return {static_cast<std::uint8_t const*>(data.mv_data), data.mv_size};
+}
+
+/// Where in this process an open file is mapped and shared, by Linux's list; empty where that cannot be read. LMDB does
+/// not say it.
+inline std::span<std::uint8_t> mapping_of(int file) noexcept {
+  struct ::stat what{};
+  if (::fstat(file, &what) != 0) return {};
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> const maps(std::fopen("/proc/self/maps", "re"), &std::fclose);
+  char line[512];
+  while (maps && std::fgets(line, sizeof line, maps.get()) != nullptr) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    char access[5] = "";
+    unsigned long inode = 0;
+    if (std::sscanf(line, "%lx-%lx %4s %*s %*s %lu", &begin, &end, access, &inode) != 4) continue;
+    if (inode == what.st_ino && access[3] == 's') return {reinterpret_cast<std::uint8_t*>(begin), end - begin};
+  }
+  return {};
 }
 
 /// A transaction that is undone unless it is committed.
@@ -105,6 +125,7 @@ class database::environment {
     cause = mdb_dbi_open(begin.get(), nullptr, 0, &entries_);
     if (cause == 0) cause = begin.commit();
     if (cause != 0) return detail::problem(path_, "cannot open", cause);
+    mapped_ = detail::mapping_of(lock_);
     return {};
   }
 
@@ -122,6 +143,7 @@ class database::environment {
       if (!seen) return fail(error(seen.error().code(), path_ + ": " + seen.error().message()));
     }
     if (cause != MDB_NOTFOUND) return detail::problem(path_, "cannot read", cause);
+    forget_pages();
     return {};
   }
 
@@ -142,6 +164,7 @@ class database::environment {
     }
     if (cause == 0) cause = change.commit();
     if (cause != 0) return detail::problem(path_, "cannot write", cause);
+    forget_pages();
     return {};
   }
 
@@ -191,11 +214,18 @@ class database::environment {
     static_cast<void>(mdb_put(change.get(), entries_, &key, &value, 0));
   }
 
+  /// What was looked at stays in the system's cache, and is no longer counted as this process's memory: else that grows
+  /// to the size of the file, as each commit takes other pages.
+  void forget_pages() noexcept {
+    if (!mapped_.empty()) static_cast<void>(::madvise(mapped_.data(), mapped_.size(), MADV_DONTNEED));
+  }
+
   std::string const& path_;
   database_options const& options_;
   int lock_ = -1;
   MDB_env* env_ = nullptr;
   MDB_dbi entries_ = 0;
+  std::span<std::uint8_t> mapped_;  ///< LMDB's
 };
 
 KADORO_DECL database::database(std::string path, database_options options)
