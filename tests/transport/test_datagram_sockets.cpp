@@ -119,3 +119,32 @@ TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
   context.run((*a)->close());
   context.run((*b)->close());
 }
+
+TEST_CASE("datagram over sockets: a session that is due gives way to another one, and no request fails") {
+  io::asio::context context;
+  peer_book book_a;
+  peer_book book_b;
+  agreeable handler;
+  datagram::options how;
+  how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
+  how.session_packets = 100;
+  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
+  crypto::identity const of_b = crypto::identity::generate(context.random());
+  auto const b = datagram::datagram_transport::open(context, book_b, of_b, how);
+  REQUIRE(a.has_value());
+  REQUIRE(b.has_value());
+  (*b)->set_handler(&handler);
+  peer_ref const to_b = book_a.intern(peer_id::of_ed25519(of_b.public_key()));
+  to_b->add_address(multiaddr::datagram((*b)->local(), std::nullopt), false);
+  for (int i = 0; i < 1000; ++i) {
+    message ping;
+    ping.type = message_type::ping;
+    auto const answer = context.run((*a)->request(to_b, ping));
+    REQUIRE(answer.has_value());
+  }
+  std::uint64_t const rekeys = (*a)->counts().rekeys + (*b)->counts().rekeys;
+  CHECK(rekeys >= 5);
+  CHECK(rekeys <= 20);
+  context.run((*a)->close());
+  context.run((*b)->close());
+}
