@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "foreign_transport.hpp"
 #include "simulated_swarm.hpp"
 
 using namespace kadoro;
@@ -252,6 +253,38 @@ TEST_CASE("watch: a client watches, and is told") {
   swarm.put(1, "key", "one");
   swarm.world.run_for(50ms);
   CHECK(w.by.said == "add:one");
+}
+
+TEST_CASE("watch: a holder that cannot tell is polled, more rarely as long as nothing changes") {
+  foreign_nodes foreign;
+  node_options holder;
+  holder.transport = foreign_transport::factory(foreign);
+  node_options client = holder;
+  client.mode = peer_mode::client;
+  simulated_swarm swarm(48);
+  foreign.ids.insert(swarm.add(holder).id());
+  swarm.add(client);
+  swarm.add(client);
+  swarm.join_all();
+  watched w(swarm, 1, "key");
+  swarm.world.run_for(1s);
+  std::size_t& polls = foreign.asked[transport::message_type::get_value];
+  REQUIRE(swarm.put(2, "key", "one").ok());
+  swarm.world.run_for(5s);
+  CHECK(w.by.said == "add:one");
+  std::size_t before = polls;
+  swarm.world.run_for(5s);
+  std::size_t const soon = polls - before;
+  swarm.world.run_for(60s);
+  before = polls;
+  swarm.world.run_for(60s);
+  std::size_t const at_rest = polls - before;
+  CHECK(soon >= 1);
+  CHECK(at_rest >= 3);  // every 20 s
+  CHECK(at_rest <= 4);
+  REQUIRE(swarm.put(2, "key", "two").ok());
+  swarm.world.run_for(21s);
+  CHECK(w.by.said == "add:one change:two");
 }
 
 TEST_CASE("watch: nothing is lost where much is") {
