@@ -144,6 +144,16 @@ bool oracle::was_said(peer_id const& publisher, bytes_view key, std::uint64_t se
          });
 }
 
+bool oracle::fell_back(peer_id const& publisher, bytes_view key) const {
+  auto const slot = statements_.find({to_bytes(key), publisher});
+  if (slot == statements_.end()) return false;
+  statement last;
+  for (auto const& [sequence, all] : slot->second)
+    for (statement const& s : all)
+      if (s.said_at >= last.said_at) last = s;
+  return last.sequence < slot->second.rbegin()->first;
+}
+
 /// A copy without signature has no sequence either, whichever its publisher gave it.
 bool oracle::was_ever_said(peer_id const& publisher, bytes_view key, std::uint64_t value_hash) const {
   auto const slot = statements_.find({to_bytes(key), publisher});

@@ -142,6 +142,8 @@ class oracle {
   /// The user of `self` puts something under `key`, or has withdrawn it, by a tombstone of that sequence.
   void on_put(peer_id const& self, kadoro::bytes_view key) { withdrawn_.erase({kadoro::to_bytes(key), self}); }
   void on_withdrawn(peer_id const& self, kadoro::bytes_view key, std::uint64_t sequence);
+  /// Whether its last word under `key` is below one of an earlier life, whose sequence it has lost.
+  bool fell_back(peer_id const& publisher, kadoro::bytes_view key) const;
   /// The user of `self` puts content: from now on it has that, whatever others bring.
   void on_content_put(peer_id const& self, kadoro::bytes_view key) {
     own_contents_.emplace(self, kadoro::to_bytes(key));

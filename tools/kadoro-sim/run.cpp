@@ -390,6 +390,13 @@ bool run::well_kept(member& m, bytes_view key) const {
   return held > closest.size() / 2;
 }
 
+/// Whether somebody may still remember a higher sequence of `m`, of a life that it has forgotten, while no holder is
+/// left who could tell it. Whoever watches takes its new word for an old copy as long as that.
+bool run::overshadowed(member const& m, bytes_view key) const {
+  duration const life = lengthened(plan_.announced);
+  return oracle_.fell_back(m.id(), key) && world_.now() < m.ended_at() + life + kad::memory_of(life);
+}
+
 /// Invariant 6: every directory counts whoever announces and is well kept, nobody else, and knows whether that is all.
 bool run::views_agree(std::string& why) {
   std::vector<std::set<peer_id>> truth(plan_.shards);
@@ -398,7 +405,7 @@ bool run::views_agree(std::string& why) {
     if (!m->running() || !m->announced()) continue;
     truth[m->shard()].insert(m->id());
     std::string const key = directory::shards_key(m->directory()->options().cluster);  // what everybody reads
-    if (well_kept(*m, as_bytes(key))) known[m->shard()].insert(m->id());
+    if (well_kept(*m, as_bytes(key)) && !overshadowed(*m, as_bytes(key))) known[m->shard()].insert(m->id());
   }
   auto const nobody = [](auto const& holders) { return holders.empty(); };
   bool const all = std::none_of(known.begin(), known.end(), nobody);

@@ -78,6 +78,7 @@ class run final : private kadoro::io::sim::observer {
   void bring_back();
   std::vector<peer_id> servers() const;
   bool well_kept(member& m, kadoro::bytes_view key) const;
+  bool overshadowed(member const& m, kadoro::bytes_view key) const;
   bool views_agree(std::string& why);
   void check_views(std::string_view since);
   void check_latecomer();
