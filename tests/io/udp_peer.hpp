@@ -52,8 +52,9 @@ class peer final : public io::udp_port::receiver {
   std::unique_ptr<io::udp_port> port;
 };
 
-inline void listen(peer& on, io::context& context, endpoint const& local) {
-  auto opened = context.open_udp(local);
+inline void listen(peer& on, io::context& context, endpoint const& local,
+                   io::udp_sharing sharing = io::udp_sharing::alone) {
+  auto opened = context.open_udp(local, sharing);
   REQUIRE_MESSAGE(opened.has_value(), opened.error().message());
   on.port = std::move(*opened);
   on.port->set_receiver(&on);

@@ -22,8 +22,9 @@ class silenced_context final : public kadoro::io::context {
   void arm(kadoro::coro::timer_node& node, kadoro::time_point due) noexcept override { below_.arm(node, due); }
   void disarm(kadoro::coro::timer_node& node) noexcept override { below_.disarm(node); }
   kadoro::random_source& random() noexcept override { return below_.random(); }
-  kadoro::result<std::unique_ptr<kadoro::io::udp_port>> open_udp(kadoro::io::endpoint const& local) override {
-    auto opened = below_.open_udp(local);
+  kadoro::result<std::unique_ptr<kadoro::io::udp_port>> open_udp(
+      kadoro::io::endpoint const& local, kadoro::io::udp_sharing sharing = kadoro::io::udp_sharing::alone) override {
+    auto opened = below_.open_udp(local, sharing);
     if (!opened) return kadoro::fail(opened.error());
     return std::unique_ptr<kadoro::io::udp_port>(std::make_unique<port>(std::move(*opened), shared_));
   }

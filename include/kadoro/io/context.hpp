@@ -35,7 +35,8 @@ class context : public coro::scheduler {
 
   /// Binds a UDP port; port 0 asks for a free one. Errors: `address_in_use`, `io_failure`, both naming `local`. The
   /// real contexts give an address in use 100 ms to become free, and block meanwhile.
-  virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) = 0;
+  virtual result<std::unique_ptr<udp_port>> open_udp(endpoint const& local,
+                                                     udp_sharing sharing = udp_sharing::alone) = 0;
 
   /// Starts to connect; `tcp_stream::connect` is what waits for it. Errors: as there.
   virtual result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) = 0;

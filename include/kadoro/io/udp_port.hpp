@@ -42,6 +42,15 @@ struct udp_counters {
 inline constexpr std::size_t max_datagram_bytes = 2048;
 inline constexpr std::size_t max_queued_datagrams = 4096;
 
+/// Whether others may bind the address of a port.
+enum class udp_sharing : std::uint8_t {
+  alone,
+  /// Ports that are all opened so, by one user, may have one address (SO_REUSEPORT): one a thread, each on its own
+  /// context. The system gives what comes from one remote address and port to one of them, always the same one until
+  /// another is opened or closed. A simulated context has none.
+  shared
+};
+
 /// An unconnected UDP port, as `io::context::open_udp` gives it: the seam itself. Programs use `udp_socket`.
 class udp_port {
  public:

@@ -53,7 +53,8 @@ class context final : public io::context {
   KADORO_DECL void disarm(coro::timer_node& node) noexcept override;
 
   random_source& random() noexcept override { return random_; }
-  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local,
+                                                         udp_sharing sharing = udp_sharing::alone) override;
   KADORO_DECL result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) override;
   KADORO_DECL result<std::unique_ptr<tcp_acceptor>> listen_tcp(endpoint const& local, std::size_t backlog) override;
   boot_instant boot_now() const override { return posix::boot_now(); }

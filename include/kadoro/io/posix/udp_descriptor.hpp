@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kadoro/io/endpoint.hpp"
+#include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
@@ -10,7 +10,7 @@ inline constexpr int udp_buffer_bytes = 4 << 20;
 /// A bound, non-blocking UDP socket with large buffers and an error queue for ICMP; IPv6 sockets are IPv6 only.
 /// The caller closes it. Errors: `address_in_use` (after 100 ms: see `bind_patiently`), `io_failure`, both naming
 /// `local` and the cause.
-KADORO_DECL result<int> open_udp_descriptor(endpoint const& local);
+KADORO_DECL result<int> open_udp_descriptor(endpoint const& local, udp_sharing sharing = udp_sharing::alone);
 
 /// The address that the system has bound `descriptor` to.
 KADORO_DECL endpoint bound_address(int descriptor) noexcept;

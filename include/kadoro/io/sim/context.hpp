@@ -38,7 +38,8 @@ class context final : public io::context {
   random_source& random() noexcept override { return random_; }
 
   /// Port 0 gives 49152, 49153, ...; an unspecified address gives the first of the host's own in that family.
-  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local) override;
+  KADORO_DECL result<std::unique_ptr<udp_port>> open_udp(endpoint const& local,
+                                                         udp_sharing sharing = udp_sharing::alone) override;
   /// From the first address of the family of `remote`. What a connection does on the simulated network: `stream.hpp`.
   KADORO_DECL result<std::unique_ptr<tcp_connection>> connect_tcp(endpoint const& remote) override;
   /// Addresses and ports as for `open_udp`, but of their own.

@@ -27,6 +27,9 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 struct options {
   io::endpoint listen;                           ///< port 0: any free one
   std::optional<io::endpoint> also_listen = {};  ///< of the other family: the same end on IPv4 and on IPv6
+  /// Shared: the same identity may listen there on other threads, too, with a transport each. A peer always comes to
+  /// one of them, which alone has its session; a dial from here may be answered there, so such an end only answers.
+  io::udp_sharing sharing = io::udp_sharing::alone;
   peer_mode mode = peer_mode::server;            ///< told to every peer in the handshake
   std::optional<byte_array<32>> swarm_key = {};  ///< strangers without it get no answer
   duration patience = std::chrono::seconds(3);   ///< how long an unanswered request is sent again

@@ -67,8 +67,8 @@ KADORO_DECL void context::disarm(coro::timer_node& node) noexcept {
     turn_later();  // outside of a turn: asio's timer, if it is the last, must not keep the io_context at work
 }
 
-KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
-  auto const descriptor = posix::open_udp_descriptor(local);
+KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local, udp_sharing sharing) {
+  auto const descriptor = posix::open_udp_descriptor(local, sharing);
   if (!descriptor) return fail(descriptor.error());
   auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
   state->link_before(ports_);

@@ -17,7 +17,7 @@
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
-KADORO_DECL result<int> open_udp_descriptor(endpoint const& local) {
+KADORO_DECL result<int> open_udp_descriptor(endpoint const& local, udp_sharing sharing) {
   auto const failed = [&](char const* what, int cause) {
     errc const code = cause == EADDRINUSE ? errc::address_in_use : errc::io_failure;
     return fail(code, "UDP port " + local.to_string() + ": " + what + ": " + std::generic_category().message(cause));
@@ -34,6 +34,7 @@ KADORO_DECL result<int> open_udp_descriptor(endpoint const& local) {
   detail::set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
   detail::set_option(descriptor, SOL_SOCKET, SO_RCVBUF, udp_buffer_bytes);
   detail::set_option(descriptor, SOL_SOCKET, SO_SNDBUF, udp_buffer_bytes);
+  if (sharing == udp_sharing::shared) detail::set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
   if (!detail::bind_patiently(descriptor, socket_address::from(local))) {
     int const cause = errno;
     ::close(descriptor);

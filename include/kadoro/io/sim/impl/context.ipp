@@ -221,11 +221,12 @@ KADORO_DECL detail::port* context::find_port(endpoint const& bound) const noexce
   return nullptr;
 }
 
-KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
+KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local, udp_sharing sharing) {
   auto const failed = [&](errc code, char const* why) {
     return fail(code, "UDP port " + local.to_string() + ": cannot bind: " + why);
   };
   if (crashed_) return failed(errc::io_failure, "the host has crashed");
+  if (sharing == udp_sharing::shared) return failed(errc::invalid_argument, "a simulated port is not shared");
   if (failing_opens_ > 0) {
     --failing_opens_;
     ++world_.counters_.failed_opens;

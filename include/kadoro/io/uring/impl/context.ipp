@@ -74,8 +74,8 @@ KADORO_DECL context::~context() {
 
 KADORO_DECL time_point context::now() const noexcept { return in_turn_ ? now_ : detail::steady_now(); }
 
-KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local) {
-  auto const descriptor = posix::open_udp_descriptor(local);
+KADORO_DECL result<std::unique_ptr<udp_port>> context::open_udp(endpoint const& local, udp_sharing sharing) {
+  auto const descriptor = posix::open_udp_descriptor(local, sharing);
   if (!descriptor) return fail(descriptor.error());
   auto state = std::make_shared<detail::udp_state>(*this, *descriptor);
   state->link_before(ports_);

@@ -16,14 +16,14 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 KADORO_DECL result<std::unique_ptr<datagram_transport>> datagram_transport::open(io::context& context, peer_book& book,
                                                                                  crypto::identity const& self,
                                                                                  options const& how) {
-  auto port = context.open_udp(how.listen);
+  auto port = context.open_udp(how.listen, how.sharing);
   if (!port) return fail(port.error());
   std::unique_ptr<io::udp_port> also;
   if (how.also_listen) {
     if (how.also_listen->is_v6() == how.listen.is_v6())
       return fail(errc::invalid_argument, "to listen at " + how.listen.to_string() + " and at " +
                                               how.also_listen->to_string() + ": one must be IPv4, the other IPv6");
-    auto second = context.open_udp(*how.also_listen);
+    auto second = context.open_udp(*how.also_listen, how.sharing);
     if (!second) return fail(second.error());
     also = std::move(*second);
   }
