@@ -88,7 +88,7 @@ void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_poin
     if (s.valid && s.valid->what.is_content()) reloaded_content(who, s, before, host_now);
     if (s.relayed || s.owner == who || !correct_ever_.contains(s.owner)) continue;
     slot_name const slot{s.key, s.owner};
-    kad::kept_copy const* const live = s.valid ? &*s.valid : s.pending ? &*s.pending : nullptr;
+    kad::kept_copy const* const live = s.pending ? &*s.pending : s.valid ? &*s.valid : nullptr;
     bool const is_signed = s.remembered || (live != nullptr && live->what.is_signed());
     auto const known = store.highest(s.key, s.owner);
     if (!is_signed || !known) continue;

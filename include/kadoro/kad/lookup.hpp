@@ -17,8 +17,9 @@ namespace kadoro::inline KADORO_ABI::kad {
 ///
 /// Where the routing table holds at most k servers, the whole wave is asked at once; else `alpha` at a time, and all
 /// the rest of it once the `alpha` closest have answered. A peer that takes longer than its own retransmission timeout
-/// frees its place, but its answer still counts. One whose round-trip time is unknown is measured by the first that
-/// answered: three times as long is slow, for each round trip that a first contact takes.
+/// frees its place, but its answer still counts. One whose round-trip time is unknown is slow when it takes three times
+/// as long as the farthest of those that are known or have answered, for each round trip that a first contact takes:
+/// the first to answer are the nearest, and say little of the others.
 ///
 /// Who has many addresses in one range does not crowd out others: beyond the first few of a range, peers are asked, but
 /// take nobody's place among the closest.
@@ -26,8 +27,9 @@ class lookup {
  public:
   static constexpr std::size_t alpha = 4;
   static constexpr std::size_t max_candidates = 256;
-  static constexpr std::size_t max_pages = 1024;      ///< of one peer's answer
-  static constexpr std::size_t max_suggestions = 40;  ///< contacts taken from one peer
+  static constexpr std::size_t max_pages = 1024;                          ///< of one peer's answer
+  static constexpr std::size_t max_suggestions = 40;                      ///< contacts taken from one peer
+  static constexpr duration stranger_patience = std::chrono::seconds(1);  ///< at most, before it is slow
 
   ///     fresh --asked--> asked --slow--> slow
   ///                        \________________\---> answered | refused | failed
@@ -117,7 +119,7 @@ class lookup {
   KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
-  KADORO_DECL void hurry_strangers(duration answered_after);
+  KADORO_DECL void hurry_strangers();
   KADORO_DECL void take_answered(candidate& c, visitor& sees);
   KADORO_DECL bool next_page_matters(peer_list const& page) const;
   template <class Take>
@@ -138,6 +140,7 @@ class lookup {
   trace& steps_;
   std::size_t parallel_ = alpha;
   bool asks_for_content_ = false;
+  duration farthest_{};  ///< the longest round trip of those in the race
   bool begun_ = false;
   bool enough_ = false;
   bool hopeless_ = false;  ///< everybody we start from was lost lately: then they are all there is

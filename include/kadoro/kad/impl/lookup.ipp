@@ -153,7 +153,6 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
     if (hopeful && takes_place) ++in_race;
     if (takes_place && (c->now == state::asked || c->now == state::answered)) ++in_wave;
     if (c->now != state::fresh) continue;
-    static constexpr duration stranger_patience = std::chrono::seconds(1);
     static constexpr duration between_tries = std::chrono::seconds(5);
     time_point const now = scheduler_.now();
     if (!hopeful && now - std::max(c->peer->lost_at, c->peer->slow_since) < between_tries) continue;
@@ -173,13 +172,14 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   }
 }
 
-KADORO_DECL void lookup::hurry_strangers(duration answered_after) {
+KADORO_DECL void lookup::hurry_strangers() {
   static constexpr duration least = std::chrono::milliseconds(100);
-  for (auto const& c : candidates_) {
-    if (c->now != state::asked || c->peer->rtt.known()) continue;
-    time_point const due = c->asked_at + std::max(3 * transport_.first_contact_round_trips() * answered_after, least);
-    if (due < c->due()) scheduler_.arm(*c, due);
-  }
+  for (auto const& c : candidates_)
+    if (races(*c)) farthest_ = std::max(farthest_, c->peer->rtt.smoothed());
+  duration const patience =
+      std::clamp(3 * transport_.first_contact_round_trips() * farthest_, least, stranger_patience);
+  for (auto const& c : candidates_)
+    if (c->now == state::asked && !c->peer->rtt.known()) scheduler_.arm(*c, c->asked_at + patience);
 }
 
 /// Nobody of the closest is still worth waiting for. Slow ones mostly are not, once somebody has answered.
@@ -276,7 +276,8 @@ KADORO_DECL void lookup::take_answered(candidate& c, visitor& sees) {
   scheduler_.disarm(c);
   c.now = state::answered;
   c.range = claimed_range(*c.peer);  // by now it has proved one
-  hurry_strangers(scheduler_.now() - c.asked_at);
+  farthest_ = std::max(farthest_, scheduler_.now() - c.asked_at);
+  hurry_strangers();
   if (sees.on_answered(c)) enough_ = true;
   progress_.set();
 }
