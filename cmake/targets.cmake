@@ -3,7 +3,7 @@
 list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
 
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(kadoro_sodium REQUIRED IMPORTED_TARGET GLOBAL libsodium)
+pkg_check_modules(kadoro_crypto REQUIRED IMPORTED_TARGET GLOBAL libsodium nettle)
 find_package(tl-expected REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Protozero REQUIRED)
@@ -13,7 +13,7 @@ add_library(kadoro::kadoro ALIAS kadoro)
 target_compile_features(kadoro INTERFACE cxx_std_20)
 target_include_directories(kadoro INTERFACE "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
                                             "$<INSTALL_INTERFACE:include>")
-target_link_libraries(kadoro INTERFACE PkgConfig::kadoro_sodium tl::expected nlohmann_json::nlohmann_json
+target_link_libraries(kadoro INTERFACE PkgConfig::kadoro_crypto tl::expected nlohmann_json::nlohmann_json
                                        Protozero::protozero)
 if(NOT PROJECT_IS_TOP_LEVEL)
   set_target_properties(kadoro PROPERTIES SYSTEM ON)  # the consumer's warning flags are for the consumer's code

@@ -4,7 +4,7 @@ cores=$(nproc 2>/dev/null || echo 2)
 export DEBIAN_FRONTEND=noninteractive
 
 # What the swarm needs, and what the tests need beyond it. Names of Debian 12.
-packages_swarm=(g++ cmake ninja-build pkg-config libsodium-dev libasio-dev libexpected-dev libprotozero-dev
+packages_swarm=(g++ cmake ninja-build pkg-config libsodium-dev nettle-dev libasio-dev libexpected-dev libprotozero-dev
   nlohmann-json3-dev libcli11-dev liburing-dev)
 packages_test=("${packages_swarm[@]}" liblmdb-dev clang-19 libclang-rt-19-dev llvm-19 clang-format-19 doctest-dev gcovr python3 git)
 # What the benchmarks need beyond the swarm: rivals, pictures, namespaces. Nobody else does.

@@ -10,7 +10,7 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 
 def flags_of(machine):
     """As CMake found them."""
-    said = subprocess.run(["pkg-config", "--cflags", "libsodium"], capture_output=True, text=True)
+    said = subprocess.run(["pkg-config", "--cflags", "libsodium", "nettle"], capture_output=True, text=True)
     return ["-std=c++20", "-O2", "-DASIO_STANDALONE", "-I" + os.path.join(HERE, "..", "include")] + said.stdout.split()
 
 

@@ -15,16 +15,16 @@ file(MAKE_DIRECTORY "${WORK_DIR}")
 set(here "${CMAKE_CURRENT_LIST_DIR}")
 
 if(WAY STREQUAL "command_line")
-  # What a user without CMake types: headers and libsodium, nothing else.
+  # What a user without CMake types: headers, libsodium and Nettle, nothing else.
   set(flags -std=c++20 -Wall -Wextra -Wpedantic -Werror "-I${SOURCE_DIR}/include")
-  run("${CXX}" ${flags} "${here}/portable.cpp" "${here}/portable_too.cpp" -lsodium -o portable)
-  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/backend.cpp" -lsodium -pthread -o backend)
-  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/either.cpp" -lsodium -pthread -o either)
+  run("${CXX}" ${flags} "${here}/portable.cpp" "${here}/portable_too.cpp" -lsodium -lnettle -o portable)
+  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/backend.cpp" -lsodium -lnettle -pthread -o backend)
+  run("${CXX}" ${flags} -DASIO_STANDALONE "${here}/either.cpp" -lsodium -lnettle -pthread -o either)
   run("${WORK_DIR}/portable")
   run("${WORK_DIR}/backend")
   run("${WORK_DIR}/either")
   if(EXISTS /usr/include/liburing.h)
-    run("${CXX}" ${flags} -DASIO_STANDALONE -DKADORO_WITH_URING "${here}/either.cpp" -lsodium -luring -pthread
+    run("${CXX}" ${flags} -DASIO_STANDALONE -DKADORO_WITH_URING "${here}/either.cpp" -lsodium -lnettle -luring -pthread
         -o either_of_two)
     run("${WORK_DIR}/either_of_two")
   endif()

@@ -1,11 +1,12 @@
 #pragma once
 
-#include <sodium.h>
+#include <nettle/sha2.h>
 
 #include "kadoro/base/bytes.hpp"
 
 /// @file
-/// SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), by libsodium. Nothing here allocates.
+/// SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), by Nettle, which uses the processor's instructions for it: a lookup
+/// and every content-addressed record begin with a hash. Nothing here allocates.
 
 namespace kadoro::inline KADORO_ABI::crypto {
 
@@ -24,7 +25,7 @@ class sha256_hasher {
   KADORO_DECL digest finish() noexcept;
 
  private:
-  crypto_hash_sha256_state state_;
+  ::sha256_ctx state_;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::crypto
