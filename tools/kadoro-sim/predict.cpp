@@ -279,7 +279,9 @@ result<processes> simulate(io::sim::world& world, recording const& real, predict
     replicas = std::max(replicas, real.processes[i].replicas);
   }
   auto const listened = [&](std::size_t i) { return real.processes[i].began_ms + real.processes[i].listening_ms; };
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return listened(a) < listened(b); });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return listened(a) != listened(b) ? listened(a) < listened(b) : a < b;
+  });
   time_point const begin = world.now();
   for (std::size_t const i : order) {
     world.run_until(begin + of_ms(listened(i) - listened(order[0])));

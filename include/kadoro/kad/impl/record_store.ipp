@@ -221,11 +221,13 @@ KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<h
     if (settle(here) && here->second.valid) out.push_back(as_held(here, now));
   }
   if (out.empty() || !out.back().relayed) return;  // mostly: then they are in order, and one of each publisher
-  std::stable_sort(out.begin(), out.end(), [](held const& a, held const& b) {
+  std::sort(out.begin(), out.end(), [](held const& a, held const& b) {
     slot_view const name_a = view_of(*a.value);
     slot_view const name_b = view_of(*b.value);
     if (by_name()(name_a, name_b) || by_name()(name_b, name_a)) return by_name()(name_a, name_b);
-    return a.relayed != b.relayed ? b.relayed : a.remaining > b.remaining;
+    if (a.relayed != b.relayed) return b.relayed;
+    if (a.remaining != b.remaining) return a.remaining > b.remaining;
+    return compare(a.value->value, b.value->value) < 0;
   });
   auto const same = [](held const& a, held const& b) {
     return a.value->publisher == b.value->publisher && a.value->is_content() == b.value->is_content();
