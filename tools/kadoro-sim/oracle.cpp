@@ -312,6 +312,8 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
   if (r.type == message_type::put_value || r.type == message_type::renew || r.type == message_type::renew_content) {
     auto const found = puts_.find({r.self, r.key});
     if (found == puts_.end() || !answer) return;
+    // Of content every put has the same sequence: what was asked before this one says nothing of it.
+    if (found->second->content && r.asked_at < found->second->begun) return;
     put_watch::said& s = found->second->answers[r.to];
     if (answer->refusal) {
       s.refused = true;
