@@ -311,11 +311,13 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
   }
   if (r.type == message_type::put_value || r.type == message_type::renew || r.type == message_type::renew_content) {
     auto const found = puts_.find({r.self, r.key});
-    if (found == puts_.end() || !answer) return;
+    if (found == puts_.end()) return;
     // Of content every put has the same sequence: what was asked before this one says nothing of it.
     if (found->second->content && r.asked_at < found->second->begun) return;
     put_watch::said& s = found->second->answers[r.to];
-    if (answer->refusal) {
+    if (!answer) {
+      s.lost = s.lost || (s.stored && r.asked_at > s.stored_at);
+    } else if (answer->refusal) {
       s.refused = true;
     } else {
       s.stored = true;
@@ -678,7 +680,7 @@ void oracle::end_put(peer_id const& self, put_watch& watch, kad::put_receipt con
         break;
       }
       case kad::replica::state::no_answer:  // by then; what comes in at this very instant is too late
-        right = !said.sequences.contains(receipt.sequence()) || said.stored_at == world_.now();
+        right = !said.sequences.contains(receipt.sequence()) || said.stored_at == world_.now() || said.lost;
         break;
       case kad::replica::state::asked: right = false; break;
     }

@@ -72,6 +72,7 @@ struct put_watch {
     bool refused = false;
     std::set<std::uint64_t> sequences;  ///< that it acknowledged
     kadoro::time_point stored_at{};     ///< when it last did
+    bool lost = false;                  ///< did not answer when it was asked once more after that
   };
   kadoro::bytes key;
   kadoro::time_point begun;
