@@ -25,10 +25,10 @@ TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 18095154322586914170u);
+  CHECK(datagram.trace_hash == 5635178425844327649u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);
   CHECK_FALSE(stream.broken);
-  CHECK(stream.trace_hash == 14071334655544560076u);
+  CHECK(stream.trace_hash == 13859266298117483568u);
 }

@@ -5,8 +5,8 @@
 #include "kadoro/base/bytes.hpp"
 
 /// @file
-/// SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), by Nettle, which uses the processor's instructions for it: a lookup
-/// and every content-addressed record begin with a hash. Nothing here allocates.
+/// SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), by Nettle, which uses the processor's instructions for it: a
+/// lookup and every content-addressed record begin with a hash. Nothing here allocates.
 
 namespace kadoro::inline KADORO_ABI::crypto {
 
