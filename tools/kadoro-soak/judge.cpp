@@ -73,6 +73,7 @@ void judge::stalled(std::size_t who, double from_ms, double to_ms, double cpu_ms
   ++counts_.stalls;
   counts_.longest_stall_ms = std::max(counts_.longest_stall_ms, length_ms);
   down_[who].push_back({from_ms, to_ms});
+  stalls_.push_back({from_ms, to_ms});
 }
 
 std::size_t judge::disturbed(double from_ms, double to_ms) const {
@@ -173,9 +174,14 @@ void judge::judge_put(std::size_t who, nlohmann::json const& line) {
 
 bool judge::may_be_lost(statement const& s) const {
   if (s.durable) return false;
+  static constexpr double around_ms = 10'000;
+  double stall_ms = 0;
+  for (span const& each : stalls_)
+    if (each.from_ms < s.ended_ms + around_ms && s.ended_ms - around_ms < each.to_ms)
+      stall_ms = std::max(stall_ms, each.to_ms - each.from_ms);
   std::set<std::size_t> killed;
   for (auto const& [at_ms, who] : kills_)
-    if (s.begun_ms <= at_ms && at_ms <= s.ended_ms + commit_ms) killed.insert(who);
+    if (s.begun_ms <= at_ms && at_ms <= s.ended_ms + commit_ms + 5 * stall_ms) killed.insert(who);
   return killed.size() > tolerated_;
 }
 

@@ -51,7 +51,8 @@ struct violation {
 /// or
 ///   a tombstone. A get for the first valid copy may; that is counted.
 /// - F is not counted on if it was not put as durable, and more processes than the quorum tolerates were killed before
-///   they can have committed it: within `commit_ms` after it was acknowledged.
+///   they can have committed it: within `commit_ms` after it was acknowledged, and five times the longest stall around
+///   then, because a disk that takes so long for a commit is left alone for four times as long.
 class judge {
  public:
   static constexpr double heal_ms = 10'000;
@@ -151,6 +152,7 @@ class judge {
   double start_ms_;
   std::map<std::string, std::size_t> names_;
   std::vector<std::deque<span>> down_;
+  std::vector<span> stalls_;  ///< of all processes
   std::deque<std::pair<double, std::size_t>> kills_;
   std::vector<std::map<unsigned, double>> deaths_;
   std::map<slot_name, slot> slots_;
