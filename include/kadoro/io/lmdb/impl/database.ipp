@@ -14,7 +14,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "kadoro/io/lmdb/database.hpp"
@@ -61,8 +63,8 @@ inline std::span<std::uint8_t> mapping_of(int file) noexcept {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> const maps(std::fopen("/proc/self/maps", "re"), &std::fclose);
   char line[512];
   while (maps && std::fgets(line, sizeof line, maps.get()) != nullptr) {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
+    unsigned long begin = 0;
+    unsigned long end = 0;
     char access[5] = "";
     unsigned long inode = 0;
     if (std::sscanf(line, "%lx-%lx %4s %*s %*s %lu", &begin, &end, access, &inode) != 4) continue;
