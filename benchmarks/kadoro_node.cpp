@@ -258,6 +258,10 @@ int main(int argc, char** argv) {
   // As the rivals', without limits of rates. What checks them still runs.
   static constexpr double no_limit = 1e12;
   options.requests = {{no_limit, no_limit}, {no_limit, no_limit}, {no_limit, no_limit}, {no_limit, no_limit}, 4};
+  // One publisher puts all the records of all blocks, which is more than it may by default.
+  options.store.max_records = options.store.max_records_per_publisher = std::size_t{1} << 20;
+  options.store.max_bytes = options.store.max_bytes_per_publisher = std::size_t{2} << 30;
+  options.store.max_remembered = std::size_t{4} << 20;
   options.replicas = settings.number("replicas", kad::node_options::default_replicas);
   if (auto const seed = settings.text("bootstrap"); !seed.empty())
     options.bootstrap = {multiformats::multiaddr::parse(seed).value()};
