@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "kadoro/transport/datagram/datagram_transport.hpp"
 
@@ -79,23 +81,42 @@ class keeper final : public handler {
   void on_peer_lost(peer_ref const&, error const&) override {}
 };
 
-}  // namespace
+/// Two transports on loopback; `a` knows `b`, which has a handler.
+struct two_ends {
+  explicit two_ends(handler& of_b, datagram::options how = {}) {
+    how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
+    auto const self = crypto::identity::generate(context.random());
+    auto const other = crypto::identity::generate(context.random());
+    auto opened_a = datagram::datagram_transport::open(context, book_a, self, how);
+    auto opened_b = datagram::datagram_transport::open(context, book_b, other, how);
+    REQUIRE(opened_a.has_value());
+    REQUIRE(opened_b.has_value());
+    a = std::move(*opened_a);
+    b = std::move(*opened_b);
+    b->set_handler(&of_b);
+    to_b = book_a.intern(peer_id::of_ed25519(other.public_key()));
+    to_b->add_address(multiaddr::datagram(b->local(), std::nullopt), false);
+  }
+  ~two_ends() {
+    context.run(a->close());
+    context.run(b->close());
+  }
 
-TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
+  result<message> ask(message const& what) { return context.run(a->request(to_b, what)); }
+
   io::asio::context context;
   peer_book book_a;
   peer_book book_b;
+  std::unique_ptr<datagram::datagram_transport> a;
+  std::unique_ptr<datagram::datagram_transport> b;
+  peer_ref to_b;
+};
+
+}  // namespace
+
+TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
   keeper handler;
-  datagram::options how;
-  how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
-  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
-  crypto::identity const of_b = crypto::identity::generate(context.random());
-  auto const b = datagram::datagram_transport::open(context, book_b, of_b, how);
-  REQUIRE(a.has_value());
-  REQUIRE(b.has_value());
-  (*b)->set_handler(&handler);
-  peer_ref const to_b = book_a.intern(peer_id::of_ed25519(of_b.public_key()));
-  to_b->add_address(multiaddr::datagram((*b)->local(), std::nullopt), false);
+  two_ends ends(handler);
   chacha20_random random(1);
   for (int i = 0; i < 20; ++i) {
     bytes value(65536);
@@ -105,46 +126,31 @@ TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
     put.key = as_bytes("key");
     put.record.emplace();
     put.record->value = value;
-    auto const stored = context.run((*a)->request(to_b, put));
+    auto const stored = ends.ask(put);
     REQUIRE(stored.has_value());
     CHECK(handler.kept == value);
     message get;
     get.type = message_type::get_value;
     get.key = as_bytes("key");
-    auto const found = context.run((*a)->request(to_b, get));
+    auto const found = ends.ask(get);
     REQUIRE(found.has_value());
     REQUIRE(found->records.size() == 1);
     CHECK(equal(found->records[0].value, value));
   }
-  context.run((*a)->close());
-  context.run((*b)->close());
 }
 
 TEST_CASE("datagram over sockets: a session that is due gives way to another one, and no request fails") {
-  io::asio::context context;
-  peer_book book_a;
-  peer_book book_b;
   agreeable handler;
   datagram::options how;
-  how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
   how.session_packets = 100;
-  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
-  crypto::identity const of_b = crypto::identity::generate(context.random());
-  auto const b = datagram::datagram_transport::open(context, book_b, of_b, how);
-  REQUIRE(a.has_value());
-  REQUIRE(b.has_value());
-  (*b)->set_handler(&handler);
-  peer_ref const to_b = book_a.intern(peer_id::of_ed25519(of_b.public_key()));
-  to_b->add_address(multiaddr::datagram((*b)->local(), std::nullopt), false);
+  two_ends ends(handler, how);
   for (int i = 0; i < 1000; ++i) {
     message ping;
     ping.type = message_type::ping;
-    auto const answer = context.run((*a)->request(to_b, ping));
+    auto const answer = ends.ask(ping);
     REQUIRE(answer.has_value());
   }
-  std::uint64_t const rekeys = (*a)->counts().rekeys + (*b)->counts().rekeys;
+  std::uint64_t const rekeys = ends.a->counts().rekeys + ends.b->counts().rekeys;
   CHECK(rekeys >= 5);
   CHECK(rekeys <= 20);
-  context.run((*a)->close());
-  context.run((*b)->close());
 }
