@@ -408,6 +408,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   time_point last_tick_{};
   alarm<&node_core::tick> tick_{*this};
   alarm<&node_core::tell_views> views_{*this};
+  time_point views_told_at_{};
+  duration views_pause_{};  ///< before they were told last
   alarm<&node_core::tell_watchers> push_{*this};
   alarm<&node_core::verify_idle> verify_{*this};
   coro::scope jobs_;

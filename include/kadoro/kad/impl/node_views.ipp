@@ -4,15 +4,22 @@
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
 
-/// Members come in crowds: what is known of them is told once it has been the same for a moment.
+/// Members come in crowds: what is known of them is told once it has been the same for a moment. While they keep coming
+/// and going it is told less and less often, as each telling costs a request to every member.
 KADORO_DECL void node_core::tell_views_soon() {
   static constexpr duration for_each_member = std::chrono::milliseconds(5);
+  static constexpr duration calm = std::chrono::seconds(5);
+  static constexpr duration longest = std::chrono::milliseconds(500);
   if (closed_ || views_.armed() || members_.view() == 0) return;
-  context_.arm(views_, context_.now() + for_each_member * static_cast<int>(members_.size()));
+  time_point const now = context_.now();
+  duration const moment = for_each_member * static_cast<int>(members_.size());
+  views_pause_ = now - views_told_at_ > calm ? moment : std::clamp(2 * views_pause_, moment, longest);
+  context_.arm(views_, now + views_pause_);
 }
 
 KADORO_DECL void node_core::tell_views() {
   if (closed_) return;
+  views_told_at_ = context_.now();
   for (peer_ref const& who : members_.untold()) {
     members_.told(who->id(), members_.view());
     jobs_.spawn(view_job(*this, who));
