@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -9,11 +10,13 @@
 
 namespace bench {
 
-/// The context that `io=` names (auto, asio, uring); without it there is nothing to measure, and the program ends
-/// with 3.
-inline std::unique_ptr<kadoro::io::context> open_context(std::string const& backend) {
+/// The context that `io=` names (auto, asio, uring), which looks for work so long before it sleeps; without it there is
+/// nothing to measure, and the program ends with 3.
+inline std::unique_ptr<kadoro::io::context> open_context(std::string const& backend,
+                                                         std::chrono::microseconds spin_max = {}) {
   kadoro::io::open_options wanted;
   wanted.backend = kadoro::io::parse_backend_choice(backend);
+  wanted.spin_max = spin_max;
   if (!wanted.backend) {
     std::cerr << "no such backend: " << backend << std::endl;
     std::exit(3);

@@ -102,9 +102,12 @@ class Swarm:
 
 
 class Kadoro(Swarm):
+    """The asker has a core of its own, and looks for answers so long before it sleeps; those who answer share theirs, and
+    sleep at once."""
+
     name = "kadoro"
     program = "kadoro_node"
-    asker_settings = {"mode": "client"}
+    asker_settings = {"mode": "client", "spin_us": 200}
 
 
 class Introduced(Swarm):

@@ -25,10 +25,10 @@ TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
   CHECK_FALSE(datagram.broken);
-  CHECK(datagram.trace_hash == 9401294360203829388u);
+  CHECK(datagram.trace_hash == 1588723135260755883u);
 
   verdict const stream = small_run(3, transport_kind::stream);
   CAPTURE(stream.events);
   CHECK_FALSE(stream.broken);
-  CHECK(stream.trace_hash == 18423482911647567595u);
+  CHECK(stream.trace_hash == 6063112538132774332u);
 }

@@ -94,6 +94,10 @@ class lookup {
   /// are not worth waiting for.
   void ask_first(std::size_t n) noexcept { wave_ = n; }
 
+  /// Asks one of the `n` closest alone, as long as it may be enough: the closest of those that are not much farther away
+  /// than the nearest. All others follow once it has answered, or is not worth waiting for.
+  void ask_one_of(std::size_t n) noexcept { one_of_ = n; }
+
   /// Asks for the content-addressed record under the target, and for nothing else that may be there.
   void ask_for_content() noexcept { asks_for_content_ = true; }
 
@@ -119,6 +123,8 @@ class lookup {
   KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
+  KADORO_DECL candidate* likely_quick() const;
+  KADORO_DECL bool start(coro::scope& asks, candidate& c, visitor& sees);
   KADORO_DECL void hurry_strangers();
   KADORO_DECL void take_answered(candidate& c, visitor& sees);
   KADORO_DECL bool next_page_matters(peer_list const& page) const;
@@ -137,6 +143,7 @@ class lookup {
   key target_key_;
   std::size_t width_;
   std::size_t wave_;  ///< how many of the closest are asked now; at most `width_`
+  std::size_t one_of_ = 0;  ///< of how many one is asked alone; 0: it was not enough, or nobody wanted that
   trace& steps_;
   std::size_t parallel_ = alpha;
   bool asks_for_content_ = false;

@@ -28,7 +28,7 @@ struct store_limits {
   /// Slots, that is pairs of key and publisher, whether their record lives or only its sequence is remembered: a new
   /// one is refused before an old one is forgotten too early. A publisher or a range gets a quarter of them.
   std::size_t max_remembered = 131072;
-  std::size_t verify_backlog = 256;  ///< records that wait for their signature to be verified
+  std::size_t verify_backlog = 1024;  ///< records that wait for their signature to be verified
 };
 
 /// Every put and renew ends in exactly one of the first twelve.

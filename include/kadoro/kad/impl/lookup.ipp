@@ -138,6 +138,13 @@ KADORO_DECL void lookup::widen(std::size_t width) noexcept {
 KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   auto busy = static_cast<std::size_t>(
       std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
+  if (one_of_ > 0) {
+    if (busy > 0) return;
+    candidate* const one = begun_ ? nullptr : likely_quick();
+    one_of_ = one != nullptr ? one_of_ : 0;
+    begun_ = true;
+    if (one != nullptr && start(asks, *one, sees)) return;
+  }
   if (std::exchange(begun_, true) && busy == 0) wave_ = width_;  // they were not enough
   // The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
   bool const nobody_closer = parallel_ < max_candidates && count_closest(alpha).answered == alpha;
@@ -156,20 +163,41 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
     static constexpr duration between_tries = std::chrono::seconds(5);
     time_point const now = scheduler_.now();
     if (!hopeful && now - std::max(c->peer->lost_at, c->peer->slow_since) < between_tries) continue;
-    if (!asks.spawn(ask(*this, *c, sees))) return;
-    c->asked_at = now;
-    if (!hopeful) {
-      c->now = state::slow;
-      c->peer->slow_since = now;
-      continue;
-    }
-    sees.on_asked(*c);
-    c->now = c->peer->doubtful() ? state::slow : state::asked;
+    if (!start(asks, *c, sees)) return;
     if (c->now == state::slow) continue;
-    scheduler_.arm(*c, c->asked_at + (c->peer->rtt.known() ? c->peer->rtt.timeout() : stranger_patience));
     ++busy;
     if (takes_place) ++in_wave;
   }
+}
+
+/// Of the `one_of_` closest; those that keep others waiting are none. Null if there is nobody. Whoever is near enough is
+/// as good as the nearest: so the keys share the load out.
+KADORO_DECL lookup::candidate* lookup::likely_quick() const {
+  static constexpr duration near_enough = std::chrono::milliseconds(1);
+  pooled_vector<candidate*> of;
+  duration nearest = duration::max();
+  take_closest(one_of_, [&](candidate& c) {
+    if (c.now != state::fresh || c.peer->doubtful()) return;
+    of.push_back(&c);
+    if (c.peer->rtt.known()) nearest = std::min(nearest, c.peer->rtt.smoothed());
+  });
+  auto const at = std::find_if(of.begin(), of.end(), [nearest](candidate* c) {
+    return nearest == duration::max() || (c->peer->rtt.known() && c->peer->rtt.smoothed() <= 2 * nearest + near_enough);
+  });
+  return at == of.end() ? nullptr : *at;
+}
+
+/// False if there is no room for another question.
+KADORO_DECL bool lookup::start(coro::scope& asks, candidate& c, visitor& sees) {
+  if (!asks.spawn(ask(*this, c, sees))) return false;
+  c.asked_at = scheduler_.now();
+  bool const hopeful = !dead(c);
+  if (hopeful) sees.on_asked(c);
+  c.now = hopeful && !c.peer->doubtful() ? state::asked : state::slow;
+  if (!hopeful) c.peer->slow_since = c.asked_at;
+  if (c.now == state::asked)
+    scheduler_.arm(c, c.asked_at + (c.peer->rtt.known() ? c.peer->rtt.timeout() : stranger_patience));
+  return true;
 }
 
 KADORO_DECL void lookup::hurry_strangers() {

@@ -252,6 +252,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   // impl/node_get.ipp
   KADORO_DECL coro::task<result<get_result>> seek_records(kadoro::bytes key, get_options how, bool providers);
   class get_collector;
+  KADORO_DECL bool looks_for_laggards() noexcept;
   KADORO_DECL static coro::task<void> get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
                                               std::shared_ptr<get_result::state> state);
   KADORO_DECL static coro::task<void> repair(node_core& core, get_collector const& seen, lookup const& seek);
@@ -369,6 +370,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
         : timer_node([](timer_node& n) { (static_cast<alarm&>(n).owner.*Member)(); }), owner(of) {}
     node_core& owner;
   };
+  static constexpr duration rest_before_verifying = std::chrono::milliseconds(5);
   KADORO_DECL void verify_idle();
 
   bool leaving_ = false;  ///< its user is done with it; it still answers others, and passes on what it holds
@@ -408,6 +410,8 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   time_point last_tick_{};
   alarm<&node_core::tick> tick_{*this};
   alarm<&node_core::tell_views> views_{*this};
+  time_point last_put_taken_{};
+  std::uint64_t gets_ = 0;  ///< without a quorum
   time_point views_told_at_{};
   duration views_pause_{};  ///< before they were told last
   alarm<&node_core::tell_watchers> push_{*this};

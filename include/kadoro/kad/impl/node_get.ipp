@@ -279,6 +279,12 @@ KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes
   co_return get_result(state);
 }
 
+/// In a small swarm one holder has what a get without quorum wants; every so often all are asked, to see which lag.
+KADORO_DECL bool node_core::looks_for_laggards() noexcept {
+  static constexpr std::uint64_t gets_per_look = 32;
+  return gets_++ % gets_per_look == 0;
+}
+
 /// Goes on behind the caller's back after the result is decided: late answers show which holders lag.
 KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes key, get_options how, bool local,
                                                 std::shared_ptr<get_result::state> state) {
@@ -295,7 +301,10 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
       state->providers ? transport::message_type::get_providers : transport::message_type::get_value;
   lookup seek(core.context_, *core.transport_, core.table_, question, key, core.k(), state->steps);
   collector.watch(seek);
-  seek.ask_first(core.options_.replicas);
+  if (how.quorum || state->providers || core.table_.size() > core.k() || core.looks_for_laggards())
+    seek.ask_first(core.options_.replicas);
+  else
+    seek.ask_one_of(core.options_.replicas);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   if (collector.best().empty()) {

@@ -141,8 +141,8 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     last_held_ = *stored.held;  // the answer views it until it is sent
     answer.record = to_wire(last_held_, false);
   }
-  static constexpr duration rest = std::chrono::milliseconds(5);  // others may be waiting for this core to answer them
-  if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, context_.now() + rest);
+  last_put_taken_ = context_.now();
+  if (store_.backlog() > 0 && !verify_.armed()) context_.arm(verify_, last_put_taken_ + rest_before_verifying);
 }
 
 /// Asks the validator of its key. What that says against it stays until the next time, for the answer.
@@ -180,10 +180,16 @@ KADORO_DECL record_store::put_result node_core::accept_unsigned(peer_ref const& 
   return store_.put_unsigned(std::move(*what), from->id(), transport::proved_range(*from), context_.now());
 }
 
-/// Signatures of records that came over their publisher's session are verified when there is nothing better to do.
+/// Signatures of records that came over their publisher's session are verified when there is nothing better to do: while
+/// more puts come, others may be waiting for this core to answer theirs. It does not wait until the backlog is full.
 KADORO_DECL void node_core::verify_idle() {
   static constexpr std::size_t batch = 4;
-  if (store_.verify_some(batch)) context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
+  time_point const rested = last_put_taken_ + rest_before_verifying;
+  bool const room = store_.backlog() < options_.store.verify_backlog / 2;
+  if (room && context_.now() < rested)
+    context_.arm(verify_, rested);
+  else if (store_.verify_some(batch))
+    context_.arm(verify_, context_.now() + std::chrono::milliseconds(1));
 }
 
 KADORO_DECL void node_core::on_peer_confirmed(peer_ref const& who) {
