@@ -251,7 +251,8 @@ coro::task<void> join(kad::node& node) {
 
 int main(int argc, char** argv) {
   command const settings(argc, argv);
-  auto const context = bench::open_context(settings.text("io", "auto"), std::chrono::microseconds(settings.number("spin_us", 0)));
+  auto const context =
+      bench::open_context(settings.text("io", "auto"), std::chrono::microseconds(settings.number("spin_us", 0)));
   kad::node_options options;
   options.listen = io::endpoint::parse(settings.text("listen", "127.0.0.1:0")).value();
   options.mode = settings.text("mode") == "client" ? kad::peer_mode::client : kad::peer_mode::server;

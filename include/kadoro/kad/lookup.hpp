@@ -94,8 +94,8 @@ class lookup {
   /// are not worth waiting for.
   void ask_first(std::size_t n) noexcept { wave_ = n; }
 
-  /// Asks one of the `n` closest alone, as long as it may be enough: the closest of those that are not much farther away
-  /// than the nearest. All others follow once it has answered, or is not worth waiting for.
+  /// Asks one of the `n` closest alone, as long as it may be enough: the closest of those that are not much farther
+  /// away than the nearest. All others follow once it has answered, or is not worth waiting for.
   void ask_one_of(std::size_t n) noexcept { one_of_ = n; }
 
   /// Asks for the content-addressed record under the target, and for nothing else that may be there.
@@ -142,7 +142,7 @@ class lookup {
   bytes_view target_;
   key target_key_;
   std::size_t width_;
-  std::size_t wave_;  ///< how many of the closest are asked now; at most `width_`
+  std::size_t wave_;        ///< how many of the closest are asked now; at most `width_`
   std::size_t one_of_ = 0;  ///< of how many one is asked alone; 0: it was not enough, or nobody wanted that
   trace& steps_;
   std::size_t parallel_ = alpha;

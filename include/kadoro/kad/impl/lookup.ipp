@@ -170,8 +170,8 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
   }
 }
 
-/// Of the `one_of_` closest; those that keep others waiting are none. Null if there is nobody. Whoever is near enough is
-/// as good as the nearest: so the keys share the load out.
+/// Of the `one_of_` closest; those that keep others waiting are none. Null if there is nobody. Whoever is near enough
+/// is as good as the nearest: so the keys share the load out.
 KADORO_DECL lookup::candidate* lookup::likely_quick() const {
   static constexpr duration near_enough = std::chrono::milliseconds(1);
   pooled_vector<candidate*> of;

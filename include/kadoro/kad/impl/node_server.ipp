@@ -180,8 +180,9 @@ KADORO_DECL record_store::put_result node_core::accept_unsigned(peer_ref const& 
   return store_.put_unsigned(std::move(*what), from->id(), transport::proved_range(*from), context_.now());
 }
 
-/// Signatures of records that came over their publisher's session are verified when there is nothing better to do: while
-/// more puts come, others may be waiting for this core to answer theirs. It does not wait until the backlog is full.
+/// Signatures of records that came over their publisher's session are verified when there is nothing better to do:
+/// while more puts come, others may be waiting for this core to answer theirs. It does not wait until the backlog is
+/// full.
 KADORO_DECL void node_core::verify_idle() {
   static constexpr std::size_t batch = 4;
   time_point const rested = last_put_taken_ + rest_before_verifying;
