@@ -29,6 +29,12 @@ class Machine:
         free.asking_core = free.answering_core = None
         return free
 
+    def on_one_core(self):
+        """The same, with all on the answering core."""
+        crowded = copy.copy(self)
+        crowded.asking_core = self.answering_core
+        return crowded
+
     @property
     def io_flag(self):
         """For programs of the examples."""

@@ -113,6 +113,13 @@ class Kadoro(Swarm):
     asker_settings = {"mode": "client", **putter_settings}
 
 
+class KadoroAsleep(Kadoro):
+    """Where all share a core."""
+
+    putter_settings = {}
+    asker_settings = {"mode": "client"}
+
+
 class Introduced(Swarm):
     """Of a contestant whose nodes take minutes to find each other: they are told."""
 

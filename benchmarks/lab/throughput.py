@@ -1,6 +1,10 @@
-"""Operations a second: at how many in flight, asked of one node or of eight, and answers a second of one core."""
+"""Operations a second: at how many in flight, asked of one node or of eight, on each backend, on one core and two; what
+they take on the wire; and answers a second of one core."""
 
+import os
+import signal
 import statistics
+import subprocess
 import time
 
 from . import stats
@@ -8,7 +12,7 @@ from .latency import VALUE_BYTES, checked
 from .machine import start
 from .raw import EchoServer, Raw
 from .results import run_blocks
-from .swarm import Kadoro
+from .swarm import Kadoro, KadoroAsleep
 
 IN_FLIGHT = (1, 4, 16, 32, 64, 256)
 JUDGED = 32
@@ -31,6 +35,7 @@ def run(machine, results, rivals, blocks, seconds, quick):
                         swarm.failures_allowed)
         with swarms[0].asking() as asker:
             curve(results, swarms[0], asker)
+            on_the_wire(results, swarms[0], asker)
 
             def measure(block, number=[0]):
                 number[0] += 1
@@ -47,7 +52,10 @@ def run(machine, results, rivals, blocks, seconds, quick):
             for swarm in swarms[1:]:
                 with swarm.asking() as asker:
                     curve(results, swarm, asker, KEYS)
+                    on_the_wire(results, swarm, asker)
             one_serving(machine, results)
+            backends_and_cores(machine, results)
+            find_node_on_cores(machine, results)
     finally:
         for swarm in swarms:
             swarm.stop()
@@ -94,6 +102,95 @@ def curve(results, swarm, asker, count=4 * KEYS):
             said = checked(swarm, "put", putter.ask("put", kind="content", tag=f"c{in_flight}", bytes=VALUE_BYTES,
                                                     count=KEYS, in_flight=in_flight))
             results.report("throughput", f"puts/s at {in_flight} in flight, {swarm.name}", rate(said), "1/s")
+
+
+def on_the_wire(results, swarm, asker):
+    """What goes over the loopback for an operation, acknowledgements and headers of IP and UDP included."""
+
+    def bytes_so_far():
+        return int(open("/sys/class/net/lo/statistics/tx_bytes").read())
+
+    def report(operation, process, tag):
+        before = bytes_so_far()
+        said = checked(swarm, operation, process.ask(operation, kind="content", tag=tag, bytes=VALUE_BYTES, count=KEYS,
+                                                     in_flight=JUDGED), swarm.failures_allowed)
+        results.report("throughput", f"bytes on the wire, a {operation} of {VALUE_BYTES}, {swarm.name}",
+                       (bytes_so_far() - before) / max(1, len(said["us"])), "bytes")
+
+    report("get", asker, "t")
+    with swarm.putting() as putter:
+        report("put", putter, "wire")
+
+
+def backends_and_cores(machine, results):
+    """Eight nodes and the asker on one core, and as everywhere else."""
+    for io in ("asio", "uring"):
+        for cores, place, kind in ((1, machine.on_one_core(), KadoroAsleep), (2, machine, Kadoro)):
+            try:
+                swarm = kind(place, io=io)
+            except RuntimeError:
+                results.skip(f"no backend {io} in this build, or none that works here", f"gets/s and puts/s on {io}")
+                break
+            try:
+                where = f"at {JUDGED} in flight, {io}, cores: {cores}, kadoro"
+                with swarm.putting() as putter:
+                    said = checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES,
+                                                            count=KEYS, in_flight=JUDGED))
+                    results.report("throughput", f"puts/s {where}", rate(said), "1/s")
+                with swarm.asking() as asker:
+                    results.report("throughput", f"gets/s {where}", rate(ask_gets(swarm, asker, 4 * KEYS, JUDGED)), "1/s")
+            finally:
+                swarm.stop()
+
+
+class Rendezvous:
+    """The example that answers FIND_NODE with a thread for each core it may use, all on one port."""
+
+    def __init__(self, machine, core):
+        program = os.path.join(machine.build, "examples", "find_node_server")
+        self.process = subprocess.Popen(machine.prefix(core) + [program, "127.0.0.1:0"], stdout=subprocess.PIPE,
+                                        text=True)
+        self.address = self.process.stdout.readline().split()[-1]
+
+    def cpu_s(self):
+        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate()
+
+
+def find_node_on_cores(machine, results):
+    """By eight who ask, on both cores: which thread answers whom is drawn by the system from the ports."""
+    askers_count, count = 8, 20000
+    for cores, core in ((1, machine.answering_core), (2, None)):
+        server = Rendezvous(machine, core)
+        others = []
+        try:
+            known = [start(machine, "kadoro_node", None, listen="127.0.0.1:0", bootstrap=server.address, io=machine.backend)
+                     for _ in range(4)]
+            askers = [start(machine, "find_node_load", None, server=server.address, io=machine.backend)
+                      for _ in range(askers_count)]
+            others = known + askers
+            for each in others:
+                each.read()
+            time.sleep(REST_S)
+            for each in askers:
+                each.ask("run", count=1000)
+            before, began = server.cpu_s(), time.monotonic()
+            for each in askers:
+                each.say("run", count=count, in_flight=16)
+            answered = sum(each.read()["answered"] for each in askers)
+            worked, took = server.cpu_s() - before, time.monotonic() - began
+            what = f"rendezvous with threads: {cores}"
+            results.report("throughput", f"FIND_NODE answers for each second of a core, {what}", answered / worked, "1/s")
+            results.report("throughput", f"FIND_NODE answers/s, askers on the same cores, {what}",
+                           answered / took, "1/s")
+        finally:
+            for each in others:
+                each.stop()
+            server.stop()
 
 
 def one_serving(machine, results):
