@@ -17,7 +17,6 @@ class Swarm:
     program = None
     kinds = ("content", "signed")
     asker_settings = {}
-    putter_settings = {}  # of the first node
     unknown_allowed = 0
     failures_allowed = 0.0
 
@@ -29,8 +28,7 @@ class Swarm:
         self.nodes = []
         try:
             for i in range(len(self.hosts) - 1):
-                seed, more = (self.nodes[0].address, {}) if i else (None, self.putter_settings)
-                self.nodes.append(self._start(i, machine.answering_core, seed, **more))
+                self.nodes.append(self._start(i, machine.answering_core, self.nodes[0].address if i else None))
             self._introduce(self.nodes)
             self._wait(self.nodes, len(self.nodes) - 1)
         except BaseException:
@@ -104,19 +102,17 @@ class Swarm:
 
 
 class Kadoro(Swarm):
-    """Asker and putter, with a core of their own, look for answers so long before they sleep. Those who answer share
-    theirs, and sleep at once."""
+    """The asker has a core of its own, and looks for answers so long before it sleeps; the nodes, the putter among them,
+    sleep at once."""
 
     name = "kadoro"
     program = "kadoro_node"
-    putter_settings = {"spin_us": 200}
-    asker_settings = {"mode": "client", **putter_settings}
+    asker_settings = {"mode": "client", "spin_us": 200}
 
 
 class KadoroAsleep(Kadoro):
     """Where all share a core."""
 
-    putter_settings = {}
     asker_settings = {"mode": "client"}
 
 
