@@ -255,6 +255,34 @@ TEST_CASE("watch: a client watches, and is told") {
   CHECK(w.by.said == "add:one");
 }
 
+TEST_CASE(
+    "watch: a publisher that has lost its sequence with all its holders is heard of once the old one is forgotten") {
+  constexpr std::size_t watcher = 3;
+  constexpr std::size_t publisher = 1;
+  simulated_swarm swarm(54);
+  for (std::size_t i = 0; i < watcher; ++i) swarm.add();
+  node_options client;
+  client.mode = peer_mode::client;
+  swarm.add(client);
+  swarm.join_all();
+  watched w(swarm, watcher, "key");
+  put_options how;
+  how.lifetime = 10s;
+  swarm.put(publisher, "key", "one", how);
+  swarm.put(publisher, "key", "two", how);
+  swarm.world.run_for(1s);
+  CHECK(w.by.said == "add:one change:two");
+  for (std::size_t i = 0; i < watcher; ++i) swarm.crash(i);
+  for (std::size_t i = 0; i < watcher; ++i) swarm.start(i);
+  swarm.join_all();
+  auto const again = swarm.put(publisher, "key", "anew", how);
+  REQUIRE(again.ok());
+  swarm.world.run_for(5s);
+  CHECK(w.by.said.find("anew") == std::string::npos);  // an old copy, for all it knows
+  swarm.world.run_for(50s);
+  CHECK(w.by.said == "add:one change:two expire:two add:anew");
+}
+
 TEST_CASE("watch: a holder that cannot tell is polled, more rarely as long as nothing changes") {
   foreign_nodes foreign;
   node_options holder;

@@ -429,7 +429,7 @@ KADORO_DECL void node_core::look_after_watches(time_point now) {
   watchers_.expire(now);
   for (auto at = watching_.begin(); at != watching_.end();) {
     auto const here = at++;
-    here->second->expire(now);
+    if (here->second->expire(now)) take_own_word(*here->second);
     if (!here->second->drop_closed_readers()) {
       watching_.erase(here);  // its holders find out when they push
       continue;

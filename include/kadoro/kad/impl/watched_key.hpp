@@ -55,8 +55,10 @@ class watched_key {
   KADORO_DECL void on_told_all(peer_id const& by, std::uint64_t round, time_point now);
   /// It vouches for nothing any more.
   KADORO_DECL void on_holder_lost(peer_id const& by, time_point now);
-  /// Ends what nobody vouches for.
-  KADORO_DECL void expire(time_point now);
+  /// Ends what nobody vouches for. True if a publisher was forgotten of whom a lower sequence had been told meanwhile:
+  /// of one that has lost its sequence that is all there is, and it counts from now on. The holders will be asked for
+  /// all.
+  KADORO_DECL bool expire(time_point now);
 
   /// Counts what readers were told of.
   std::uint64_t changes() const noexcept { return changes_; }
@@ -83,7 +85,8 @@ class watched_key {
     time_point expires{};                       ///< as its holders said when they told of it
     std::map<peer_id, std::uint64_t> vouchers;  ///< with the round of their word
     bool live = false;
-    time_point forget{};  ///< ended: until then its sequence is remembered
+    time_point forget{};         ///< ended: until then its sequence is remembered
+    bool outranks_some = false;  ///< a lower one was told, and turned down
   };
 
   KADORO_DECL void tell_readers(peer_id const& publisher);

@@ -19,13 +19,17 @@ KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, 
   }
   entry& e = at->second;
   bool const first = e.version == 0;
-  if (!first && what.sequence < e.what.sequence) return withdraw_voucher(at, by, false, now);
+  if (!first && what.sequence < e.what.sequence) {
+    e.outranks_some = true;
+    return withdraw_voucher(at, by, false, now);
+  }
   // Without signature there is no sequence, and the last word counts.
   bool const newer = first || what.sequence > e.what.sequence || (what.sequence == 0 && what.value != e.what.value);
   if (newer) {
     e.what = std::move(what);
     e.vouchers.clear();
     e.expires = time_point();
+    e.outranks_some = false;
     ++e.version;
   }
   e.vouchers[by] = round;
@@ -86,17 +90,25 @@ KADORO_DECL void watched_key::end(std::map<peer_id, entry>::iterator at, time_po
   tell_readers(at->first);
 }
 
-KADORO_DECL void watched_key::expire(time_point now) {
+KADORO_DECL bool watched_key::expire(time_point now) {
+  bool ask_anew = false;
   for (auto next = unsure_.begin(); next != unsure_.end();) {
     auto const at = entries_.find(*next++);
     entry& e = at->second;
     if (e.live) {
       if (e.expires <= now) end(at, now);
     } else if (e.forget <= now) {
+      ask_anew = ask_anew || e.outranks_some;
       unsure_.erase(at->first);
       entries_.erase(at);
     }
   }
+  if (!ask_anew) return false;
+  for (auto& [id, h] : holders) {
+    if (h.now == holder::state::telling) h.known = 0;
+    h.again = true;
+  }
+  return true;
 }
 
 KADORO_DECL bool watched_key::knows(record const& what) const {
