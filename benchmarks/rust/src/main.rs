@@ -297,9 +297,9 @@ async fn main() {
             event = swarm.select_next_some() => match event {
                 SwarmEvent::NewListenAddr { address, .. } => {
                     let whole = format!("{address}/p2p/{}", swarm.local_peer_id());
-                    say(json!({"address": whole, "backend": "rust-libp2p 0.53.2"}));
+                    say(json!({"address": whole, "backend": concat!("rust-libp2p ", env!("CARGO_PKG_VERSION"))}));
                 }
-                SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info })) => {
+                SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                     for address in info.listen_addrs {
                         swarm.behaviour_mut().kad.add_address(&peer_id, address);
                     }
