@@ -96,7 +96,7 @@ function build (listen, clientMode) {
   })
 }
 
-/** How many nodes have stored it, told to `stored` as they answer. */
+/** How many nodes have stored it: told to `stored` as they answer. */
 async function put (dht, key, value, stored = () => {}) {
   let copies = 0
   for await (const event of dht.put(key, value, queryOptions())) {
@@ -185,7 +185,7 @@ function usage () {
 }
 
 const settings = new Command(process.argv.slice(2))
-const replicas = settings.number('replicas', 7)
+const replicas = settings.number('replicas', 7) // that must have stored a put, or it has failed
 const node = await build(settings.text('listen', '127.0.0.1:0'), settings.text('mode') === 'client')
 const dht = node.services.dht
 const { version } = JSON.parse(readFileSync(new URL('node_modules/libp2p/package.json', import.meta.url)))
