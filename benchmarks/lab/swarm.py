@@ -157,6 +157,7 @@ class Libtorrent(Introduced):
 class Rust(Introduced):
     name = "rust"
     program = "rust_node"
+    asker_settings = {"mode": "client"}  # else what is put while it is there would be stored on it, too
     kinds = ("content",)  # its records are neither signed nor named by their hash
 
 
@@ -168,7 +169,7 @@ class RustLatest(Rust):
 
 
 class Js(Introduced):
-    """An operation takes it tens of milliseconds. Its asker is a client, so that no table holds it once it has gone."""
+    """An operation takes it tens of milliseconds."""
 
     name = "js"
     program = "js_node"
