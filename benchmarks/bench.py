@@ -34,9 +34,11 @@ def arguments():
     return ask.parse_args()
 
 
-ROWS_AGAINST = {
+SKIPPED_WITHOUT = {
     "libtorrent": ("get_vs_libtorrent", "put_vs_libtorrent", "cold_start_vs_libtorrent", "gets_vs_libtorrent"),
     "rust": ("put_vs_rust", "cold_start_vs_rust"),
+    "rust_latest": ("the latest rust-libp2p",),  # no row is about these two
+    "js": ("js-libp2p",),
     "opendht": ("get_vs_opendht", "put_vs_opendht", "cold_start", "gets_vs_opendht", "rss_per_node"),
 }
 
@@ -48,8 +50,7 @@ def rivals_of(machine, results):
         if machine.program(rival.program):
             here.append(rival)
         else:
-            results.skip(f"{rival.name} was not found when this was built", *ROWS_AGAINST[rival.name])
-    results.skip("js-libp2p is not part of this suite", "js-libp2p")
+            results.skip(f"{rival.name} was not found when this was built", *SKIPPED_WITHOUT[rival.name])
     return here
 
 

@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lab import latency, report, results, rows, stats  # noqa: E402
+from lab import latency, report, results, rows, stats, swarm, throughput  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -62,6 +62,33 @@ class Blocks(unittest.TestCase):
         run = results.Results()
         results.run_blocks(run, "a test", 2, lambda block: block.add("a", "b", [1]), lambda: [1, 99])
         self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away, len(run.figures)), (4, 4, 1))
+
+
+class Contestants(unittest.TestCase):
+    def test_no_two_share_a_name_or_a_program(self):
+        everybody = [swarm.Kadoro] + swarm.RIVALS
+        self.assertEqual(len({one.name for one in everybody}), len(everybody))
+        self.assertEqual(len({one.program for one in everybody}), len(everybody))
+
+    def test_a_slow_one_is_asked_for_less(self):
+        self.assertEqual([swarm.Rust.at_most(1000), swarm.Js.at_most(1000), swarm.Js.at_most(5)], [1000, 64, 5])
+
+    def test_nobody_is_said_to_have_had_more_in_flight_than_it_was_asked_for(self):
+        class Asker:
+            def ask(self, _, count, in_flight, **__):
+                return {"us": [1] * count, "seconds": count / in_flight, "failures": 0}
+
+        run = results.Results()
+        throughput.curve(run, swarm.Js, Asker(), 1000)
+        self.assertEqual([what for _, what, _, _ in run.figures],
+                         [f"gets/s at {n} in flight, js" for n in (1, 4, 16, 32, 64)])
+
+    def test_rows_about_rust_are_about_the_older_one(self):
+        run = results.Results()
+        for who, us in (("kadoro", 10), ("rust", 100), ("rust_latest", 50)):
+            run.add(who, "put_content", [us])
+        latency.judge(run)
+        self.assertEqual(run.rows["put_vs_rust"]["ratio"], 0.1)
 
 
 class Files(unittest.TestCase):

@@ -31,6 +31,7 @@ def checked(swarm, operation, said, allowed=0.0):
 def measure_swarm(swarm, block, number, count, kinds):
     """Puts, and gets by a node that was not there when the values were put. The very first of each are for warmth."""
     tag = f"latency{number}"
+    count = swarm.at_most(count)
     for kind in kinds:
         warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=10)
         timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)

@@ -85,9 +85,11 @@ def markdown(results, about):
 
 CURVES = {
     "get": [("raw", "ping_sealed"), ("kadoro", "get_content"), ("kadoro", "get_signed"), ("libtorrent", "get_content"),
-            ("opendht", "get_content"), ("rust", "get_content")],
+            ("opendht", "get_content"), ("rust", "get_content"), ("rust_latest", "get_content"),
+            ("js", "get_content")],
     "put": [("raw", "fanout_7_sealed"), ("kadoro", "put_content"), ("kadoro", "put_signed"),
-            ("libtorrent", "put_content"), ("opendht", "put_content"), ("rust", "put_content")],
+            ("libtorrent", "put_content"), ("opendht", "put_content"), ("rust", "put_content"),
+            ("rust_latest", "put_content"), ("js", "put_content")],
 }
 STYLE = "set terminal svg size 900,480 font 'sans,13' background 'white'\nset grid\n"
 

@@ -19,6 +19,7 @@ class Swarm:
     asker_settings = {}
     unknown_allowed = 0
     failures_allowed = 0.0
+    most = None  # operations that it is asked for at once: a slow contestant would take minutes for as many as others
 
     def __init__(self, machine, hosts=None, **settings):
         """`hosts`: (network namespace, address to listen on) of the nodes, and one more for the asker."""
@@ -92,6 +93,10 @@ class Swarm:
         if receipt and receipt["stored"] != wanted:
             note(f"{self.name}: the last put was stored on {receipt['stored']}, not {wanted}")
 
+    @classmethod
+    def at_most(cls, count):
+        return min(count, cls.most or count)
+
     @property
     def backend(self):
         return self.nodes[0].backend
@@ -152,7 +157,26 @@ class Libtorrent(Introduced):
 class Rust(Introduced):
     name = "rust"
     program = "rust_node"
+    asker_settings = {"mode": "client"}  # else what is put while it is there would be stored on it, too
     kinds = ("content",)  # its records are neither signed nor named by their hash
 
 
-RIVALS = [Libtorrent, OpenDht, Rust]
+class RustLatest(Rust):
+    """Beside the version that the rows are about."""
+
+    name = "rust_latest"
+    program = "rust_latest_node"
+
+
+class Js(Introduced):
+    """An operation takes it tens of milliseconds."""
+
+    name = "js"
+    program = "js_node"
+    asker_settings = {"mode": "client"}
+    kinds = ("content",)
+    failures_allowed = 0.1
+    most = 64
+
+
+RIVALS = [Libtorrent, OpenDht, Rust, RustLatest, Js]

@@ -31,8 +31,8 @@ def run(machine, results, rivals, blocks, seconds, quick):
         swarms = [Kadoro(machine, io=machine.backend)] + [rival(machine) for rival in rivals]
         for swarm in swarms:
             with swarm.putting() as putter:
-                checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES, count=KEYS),
-                        swarm.failures_allowed)
+                checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES,
+                                          count=swarm.at_most(KEYS)), swarm.failures_allowed)
         with swarms[0].asking() as asker:
             curve(results, swarms[0], asker)
             on_the_wire(results, swarms[0], asker)
@@ -66,6 +66,7 @@ def run(machine, results, rivals, blocks, seconds, quick):
 
 def ask_gets(swarm, asker, count, in_flight, kind="content", tag="t"):
     """`count` gets; of keys that are asked for again where there are more gets than keys."""
+    count = swarm.at_most(count)
     us, seconds = [], 0.0
     while len(us) < count:
         said = checked(swarm, "get", asker.ask("get", kind=kind, tag=tag, bytes=VALUE_BYTES, count=min(KEYS, count),
@@ -93,6 +94,8 @@ def signed_gets(swarm, block, asker, number):
 
 def curve(results, swarm, asker, count=4 * KEYS):
     for in_flight in IN_FLIGHT:
+        if in_flight > swarm.at_most(count):
+            break  # so many are never under way
         gets = rate(ask_gets(swarm, asker, count if in_flight > 1 else KEYS, in_flight))
         results.report("throughput", f"gets/s at {in_flight} in flight, {swarm.name}", gets, "1/s")
     if swarm.name != "kadoro":
@@ -112,8 +115,9 @@ def on_the_wire(results, swarm, asker):
 
     def report(operation, process, tag):
         before = bytes_so_far()
-        said = checked(swarm, operation, process.ask(operation, kind="content", tag=tag, bytes=VALUE_BYTES, count=KEYS,
-                                                     in_flight=JUDGED), swarm.failures_allowed)
+        said = checked(swarm, operation, process.ask(operation, kind="content", tag=tag, bytes=VALUE_BYTES,
+                                                     count=swarm.at_most(KEYS), in_flight=JUDGED),
+                       swarm.failures_allowed)
         results.report("throughput", f"bytes on the wire, a {operation} of {VALUE_BYTES}, {swarm.name}",
                        (bytes_so_far() - before) / max(1, len(said["us"])), "bytes")
 

@@ -93,6 +93,7 @@ def bad_network(machine, results, rivals, count):
 
 def one_bad_network(results, name, swarm, count):
     """At 20 ms; nothing is demanded of anybody here, so failures are figures, too."""
+    count = swarm.at_most(count)
     with swarm.putting() as putter, swarm.asking() as asker:
         ask = dict(kind="content", tag="bad", bytes=VALUE_BYTES, count=count, in_flight=16, quorum="majority")
         for operation, node in (("put", putter), ("get", asker)):

@@ -212,7 +212,7 @@ impl Shards {
 }
 
 /// Its best: every query asks all at once, nodelay, the lazy version of the negotiation, sessions that stay.
-fn build(replicas: usize) -> Swarm<Behaviour> {
+fn build(replicas: usize, mode: kad::Mode) -> Swarm<Behaviour> {
     libp2p::SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -228,7 +228,7 @@ fn build(replicas: usize) -> Swarm<Behaviour> {
                 .set_query_timeout(Duration::from_secs(10));
             let room = MemoryStoreConfig { max_records: 1_000_000, ..Default::default() };
             let mut kad = kad::Behaviour::with_config(id, MemoryStore::with_config(id, room), config);
-            kad.set_mode(Some(kad::Mode::Server));
+            kad.set_mode(Some(mode));
             let identify = identify::Behaviour::new(identify::Config::new("/bench/1".into(), key.public()));
             Behaviour { kad, identify }
         })
@@ -264,7 +264,8 @@ fn usage() -> Value {
 async fn main() {
     tell("started");
     let settings = Command::parse(std::env::args().skip(1));
-    let mut swarm = build(settings.number("replicas", 7));
+    let mode = if settings.text("mode", "") == "client" { kad::Mode::Client } else { kad::Mode::Server };
+    let mut swarm = build(settings.number("replicas", 7), mode);
     let (host, port) = {
         let listen = settings.text("listen", "127.0.0.1:0");
         let (host, port) = listen.rsplit_once(':').expect("address:port");
@@ -297,10 +298,11 @@ async fn main() {
             event = swarm.select_next_some() => match event {
                 SwarmEvent::NewListenAddr { address, .. } => {
                     let whole = format!("{address}/p2p/{}", swarm.local_peer_id());
-                    say(json!({"address": whole, "backend": "rust-libp2p 0.53.2"}));
+                    say(json!({"address": whole, "backend": concat!("rust-libp2p ", env!("CARGO_PKG_VERSION"))}));
                 }
-                SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info })) => {
-                    for address in info.listen_addrs {
+                SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+                    let serves = info.protocols.contains(&kad::PROTOCOL_NAME);
+                    for address in info.listen_addrs.into_iter().filter(|_| serves) {
                         swarm.behaviour_mut().kad.add_address(&peer_id, address);
                     }
                     connected = true;
