@@ -56,7 +56,6 @@ void oracle::end_life(peer_id const& who) {
 
 void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_point host_now) {
   time_point const now = world_.now();
-  duration const ahead = host_now - now;
   for (auto const& entry : promises_[who]) {
     slot_name const& slot = entry.first;
     promise const& p = entry.second;
@@ -98,7 +97,7 @@ void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_poin
     h.tombstone = highest.tombstone();
     h.lifetime = highest.lifetime_max;
     h.acknowledged = now;
-    h.remembered_until = s.remember_until - ahead;
+    h.remembered_until = now + shortened(s.remember_until - host_now);
     if (live != nullptr) {
       duration const left = live->expires - host_now;
       h.surely_until = now + shortened(left);
