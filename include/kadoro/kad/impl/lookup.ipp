@@ -189,9 +189,9 @@ KADORO_DECL lookup::candidate* lookup::likely_quick() const {
 
 /// False if there is no room for another question.
 KADORO_DECL bool lookup::start(coro::scope& asks, candidate& c, visitor& sees) {
+  bool const hopeful = !dead(c);
   if (!asks.spawn(ask(*this, c, sees))) return false;
   c.asked_at = scheduler_.now();
-  bool const hopeful = !dead(c);
   if (hopeful) sees.on_asked(c);
   c.now = hopeful && !c.peer->doubtful() ? state::asked : state::slow;
   if (!hopeful) c.peer->slow_since = c.asked_at;

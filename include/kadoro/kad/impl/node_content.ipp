@@ -243,10 +243,11 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
               state->steps);
   collector.watch(seek);
   seek.ask_for_content();
+  bool const knows_holders = core.table_.size() <= core.k();
   if (how.quorum)
     seek.ask_first(core.options_.replicas);
   else
-    seek.ask_one_of(core.options_.replicas);
+    seek.ask_one_of(knows_holders ? core.options_.replicas : 1);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   collector.decide();
