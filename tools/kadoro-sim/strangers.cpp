@@ -1,5 +1,7 @@
 #include "strangers.hpp"
 
+#include <algorithm>
+
 #include "kadoro/io/sim/context.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
 
@@ -163,6 +165,7 @@ void strangers::dial() {
 // ---- with the ears only ---------------------------------------------------------------------------------------------
 
 void strangers::on_overheard(recorded const& what) {
+  if (is_answer(what.data)) answers_once(what.from, what.to, load_be<std::uint32_t>(what.data.data() + 8));
   // Some are sent again at once. Whatever is rare is worth more.
   std::uint64_t const rarity = what.data.empty() || what.data[0] == 3 ? 12 : 6;
   if (has(fault::replay) && one_in(rarity, random_)) replay(what, duration::zero());
@@ -183,9 +186,25 @@ void strangers::replay(recorded const& what, duration delay) {
   if (budget_ == 0) return;
   --budget_;
   std::uint16_t const port = next_port_++;
-  replays_[port] = {what.from, what.to, what.data.size(), !what.data.empty() && what.data[0] == 3, 0};
+  std::uint32_t const index =
+      what.first_flight() && what.data.size() > 8 ? load_be<std::uint32_t>(what.data.data() + 4) : 0;
+  replays_[port] = {what.from, what.to, what.data.size(), !what.data.empty() && what.data[0] == 3, index, 0};
   when_.after(delay,
               [this, what, port] { run_.world().inject(address_in(realm::replayer, 1, port), what.to, what.data); });
+}
+
+bool strangers::is_answer(bytes const& what) const {
+  return run_.made_of().transport == transport_kind::datagram && what.size() >= 12 &&
+         what[0] == static_cast<std::uint8_t>(datagram::packet_type::answer);
+}
+
+bool strangers::answers_once(io::endpoint const& from, io::endpoint const& to, std::uint32_t index) {
+  auto const& all = run_.members();
+  auto const by = std::find_if(all.begin(), all.end(), [&from](auto const& m) { return m->how().address == from; });
+  if (by == all.end()) return true;  // behind a NAT
+  answered& first = answered_.try_emplace({from, index}, answered{(*by)->life(), to}).first->second;
+  if (first.life != (*by)->life()) first = {(*by)->life(), to};
+  return first.who == to;
 }
 
 /// The answer to a replay goes on to whom it was meant for, as if from its true sender.
@@ -231,6 +250,10 @@ void strangers::on_told(recorded const& what, realm to) {
       return judge.broke(check::replay_one_answer, "a replay of " + std::to_string(r.size) + " bytes to " +
                                                        r.to.to_string() + " got " + std::to_string(r.answers) +
                                                        " answers, the last " + name(what));
+    if (is_answer(what.data) && !answers_once(r.to, what.to, r.index))
+      return judge.broke(check::replay_one_answer, r.to.to_string() + " answers a first flight of " +
+                                                       r.original_from.to_string() + " a second time, to " +
+                                                       what.to.to_string());
     if (has(fault::replay) && one_in(2, random_)) relay(r, what);
   } else if (to == realm::victims) {
     victims_[place_of(what.to)].out_bytes += what.data.size();

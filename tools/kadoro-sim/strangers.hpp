@@ -36,7 +36,13 @@ class strangers final {
     kadoro::io::endpoint to;
     std::size_t size = 0;
     bool sealed = false;
+    std::uint32_t index = 0;  ///< of a first flight: what its sender calls the session
     std::size_t answers = 0;
+  };
+  /// The first answer to a first flight.
+  struct answered {
+    std::uint64_t life = 0;    ///< of who has answered
+    kadoro::io::endpoint who;  ///< to whom
   };
   struct forged_from {
     std::uint64_t in_bytes = 0;   ///< sent in its name
@@ -53,6 +59,9 @@ class strangers final {
   void replay_some();
   void replay(recorded const& what, kadoro::duration delay);
   void relay(replayed const& of, recorded const& answer);
+  bool is_answer(kadoro::bytes const& what) const;
+  /// Whether `from` has given no answer to that first flight in this life yet, or gave it to `to`.
+  bool answers_once(kadoro::io::endpoint const& from, kadoro::io::endpoint const& to, std::uint32_t index);
   void spoof_some();
   void spoof(recorded const& what);
   void look_for_traces();
@@ -66,6 +75,7 @@ class strangers final {
   std::size_t budget_ = 3000;  ///< datagrams of ours
   std::uint16_t next_port_ = 1024;
   std::map<std::uint16_t, replayed> replays_;
+  std::map<std::pair<kadoro::io::endpoint, std::uint32_t>, answered> answered_;
   std::map<kadoro::io::endpoint, forged_from> victims_;
   std::vector<std::unique_ptr<dialler>> diallers_;
 };
