@@ -74,3 +74,25 @@ TEST_CASE("slow holders: that nothing is there is said although a minority of th
   CHECK_FALSE(got.unconfirmed());
   CHECK(swarm.world.now() - begun < std::chrono::seconds(1));
 }
+
+TEST_CASE("slow holders: a put that was stored on the way does not wait for the one that has just died") {
+  constexpr std::size_t many = 40;
+  simulated_swarm swarm(5);
+  kad::node_options options;
+  options.table.k = options.replicas = 8;
+  for (std::size_t i = 0; i < many; ++i) swarm.add(options);
+  swarm.join_all();
+  swarm.world.run_for(std::chrono::seconds(20));
+  std::size_t waited_for_dead = 0;
+  for (std::size_t dead = 5; dead < 17; ++dead) {
+    swarm.crash(dead);
+    swarm.world.run_for(std::chrono::milliseconds(500));
+    time_point const begun = swarm.world.now();
+    auto const receipt = swarm.put(many - 1 - dead, "key " + std::to_string(dead), "value");
+    CAPTURE(receipt.steps().to_text());
+    CHECK(receipt.ok());
+    CHECK(swarm.world.now() - begun < std::chrono::seconds(1));
+    waited_for_dead += receipt.stored() < receipt.population() ? 1 : 0;
+  }
+  CHECK(waited_for_dead > 0);  // whose answer was still open when the put was decided
+}

@@ -237,6 +237,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     if (!how.durable && core.is_holder(what, r.peer)) r = {r.peer, replica::state::stored, {}, {}, false};
   if (set.empty()) keep_stored(state->replicas, core.options_.replicas);
   state->needed = how.quorum.needed(set.empty() ? state->replicas.size() : set.size());
+  if (!set.empty()) decide(*state);  // those who stored it on the way may be enough: nobody waits for the others then
 
   std::uint64_t newer = 0;
   for (int round = 0; round < 2 && !set.empty(); ++round) {
