@@ -216,7 +216,7 @@ void member::judge_write(peer_ref const& from) {
   // Where both ends dial, packets may come before the answer that says how to read them; then their copies are news.
   static constexpr duration on_the_way = 1s;
   if (world_.now() - met_[from->id()] < on_the_way) return;
-  oracle_.expect(oracle_.news_now(how_.address), check::replay_teaches_nothing,
+  oracle_.expect(oracle_.news_now(how_.address, met_[from->id()]), check::replay_teaches_nothing,
                  [&] { return id_.short_string() + " writes what " + from->id().short_string() + " said before"; });
 }
 

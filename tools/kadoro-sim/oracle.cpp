@@ -117,9 +117,16 @@ void oracle::on_reloaded(peer_id const& who, kad::record_store& store, time_poin
 
 void oracle::on_arrived(io::endpoint const& at, bytes_view data, bool passed_on) {
   std::pair const copy(at, hash_of(data));
-  bool const news =
-      passed_on ? !seen_.contains(copy) && seen_of_others_.insert(copy).second : seen_.insert(copy).second;
-  if (news) news_[at] = world_.now();
+  if (!passed_on) {
+    if (seen_.insert(copy).second) news_[at] = world_.now();
+    return;
+  }
+  if (seen_.contains(copy)) return;
+  auto const [first, news] = seen_of_others_.try_emplace(copy, world_.now());
+  if (news)
+    news_[at] = world_.now();
+  else
+    again_[at] = {world_.now(), first->second};
 }
 
 // ---- what is said ---------------------------------------------------------------------------------------------------

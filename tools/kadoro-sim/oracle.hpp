@@ -123,9 +123,11 @@ class oracle {
                  message const& answer, witness::reply how);
   /// A datagram arrives, from its sender or from somebody who passes it on. Only its first copy brings news.
   void on_arrived(kadoro::io::endpoint const& at, kadoro::bytes_view data, bool passed_on);
-  bool news_now(kadoro::io::endpoint const& at) const {
+  bool news_now(kadoro::io::endpoint const& at, kadoro::time_point readable_since) const {
     auto const last = news_.find(at);
-    return last != news_.end() && last->second == world_.now();
+    if (last != news_.end() && last->second == world_.now()) return true;
+    auto const again = again_.find(at);
+    return again != again_.end() && again->second.at == world_.now() && again->second.first < readable_since;
   }
 
   void begin_get(peer_id const& self, get_watch& watch);
@@ -224,8 +226,14 @@ class oracle {
   std::map<peer_id, kadoro::time_point> born_;                     ///< when the life of each began
   std::map<kadoro::io::endpoint, kadoro::time_point> news_;        ///< when the last came in
   std::set<std::pair<kadoro::io::endpoint, std::uint64_t>> seen_;  ///< hashes of datagrams, from their senders
-  std::set<std::pair<kadoro::io::endpoint, std::uint64_t>> seen_of_others_;  ///< ... that somebody passed on
-  std::set<peer_id> correct_ever_;  ///< publishers whose statements can be judged
+  std::map<std::pair<kadoro::io::endpoint, std::uint64_t>, kadoro::time_point>
+      seen_of_others_;  ///< that somebody passed on
+  struct repeated {
+    kadoro::time_point at;
+    kadoro::time_point first;  ///< when its first copy came
+  };
+  std::map<kadoro::io::endpoint, repeated> again_;  ///< the last of those that came again
+  std::set<peer_id> correct_ever_;                  ///< publishers whose statements can be judged
   std::map<slot_name, std::map<std::uint64_t, std::vector<statement>>> statements_;
   std::map<std::uint64_t, open_request> requests_;
   std::uint64_t next_request_ = 1;

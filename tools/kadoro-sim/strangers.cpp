@@ -21,6 +21,12 @@ io::endpoint place_of(io::endpoint where) noexcept {
   return where;
 }
 
+/// Of a first flight, what its sender calls the session; else 0.
+std::uint32_t index_of(recorded const& what) {
+  bool const whole = what.first_flight() && what.data.size() == datagram::first_flight_bytes;
+  return whole ? load_be<std::uint32_t>(what.data.data() + 4) : 0;
+}
+
 std::string name(recorded const& what) {
   return std::to_string(what.data.size()) + " bytes of type " + std::to_string(what.data.empty() ? 0 : what.data[0]) +
          " from " + what.from.to_string() + " to " + what.to.to_string();
@@ -166,6 +172,11 @@ void strangers::dial() {
 
 void strangers::on_overheard(recorded const& what) {
   if (is_answer(what.data)) answers_once(what.from, what.to, load_be<std::uint32_t>(what.data.data() + 8));
+  if (std::uint32_t const index = index_of(what); index != 0) {
+    std::size_t const same = what.data.size() - datagram::mac_bytes;  // a cookie may come behind it
+    dialled& known = dialled_.try_emplace({what.to, index}, dialled{what.data, false}).first->second;
+    known.another = known.another || !equal(bytes_view(known.first).first(same), bytes_view(what.data).first(same));
+  }
   // Some are sent again at once. Whatever is rare is worth more.
   std::uint64_t const rarity = what.data.empty() || what.data[0] == 3 ? 12 : 6;
   if (has(fault::replay) && one_in(rarity, random_)) replay(what, duration::zero());
@@ -186,9 +197,7 @@ void strangers::replay(recorded const& what, duration delay) {
   if (budget_ == 0) return;
   --budget_;
   std::uint16_t const port = next_port_++;
-  std::uint32_t const index =
-      what.first_flight() && what.data.size() > 8 ? load_be<std::uint32_t>(what.data.data() + 4) : 0;
-  replays_[port] = {what.from, what.to, what.data.size(), !what.data.empty() && what.data[0] == 3, index, 0};
+  replays_[port] = {what.from, what.to, what.data.size(), !what.data.empty() && what.data[0] == 3, index_of(what), 0};
   when_.after(delay,
               [this, what, port] { run_.world().inject(address_in(realm::replayer, 1, port), what.to, what.data); });
 }
@@ -202,6 +211,8 @@ bool strangers::answers_once(io::endpoint const& from, io::endpoint const& to, s
   auto const& all = run_.members();
   auto const by = std::find_if(all.begin(), all.end(), [&from](auto const& m) { return m->how().address == from; });
   if (by == all.end()) return true;  // behind a NAT
+  auto const flight = dialled_.find({from, index});
+  if (flight == dialled_.end() || flight->second.another) return true;
   answered& first = answered_.try_emplace({from, index}, answered{(*by)->life(), to}).first->second;
   if (first.life != (*by)->life()) first = {(*by)->life(), to};
   return first.who == to;

@@ -44,6 +44,11 @@ class strangers final {
     std::uint64_t life = 0;    ///< of who has answered
     kadoro::io::endpoint who;  ///< to whom
   };
+  /// What was heard of one who dials under one index.
+  struct dialled {
+    kadoro::bytes first;   ///< its first flight
+    bool another = false;  ///< and one that is not the same: an answer may be to either
+  };
   struct forged_from {
     std::uint64_t in_bytes = 0;   ///< sent in its name
     std::uint64_t out_bytes = 0;  ///< sent to it
@@ -76,6 +81,7 @@ class strangers final {
   std::uint16_t next_port_ = 1024;
   std::map<std::uint16_t, replayed> replays_;
   std::map<std::pair<kadoro::io::endpoint, std::uint32_t>, answered> answered_;
+  std::map<std::pair<kadoro::io::endpoint, std::uint32_t>, dialled> dialled_;
   std::map<kadoro::io::endpoint, forged_from> victims_;
   std::vector<std::unique_ptr<dialler>> diallers_;
 };
