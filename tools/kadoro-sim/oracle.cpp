@@ -134,9 +134,12 @@ void oracle::on_arrived(io::endpoint const& at, bytes_view data, bool passed_on)
 void oracle::note_statement(peer_id const& publisher, wire::record const& what, bytes_view key) {
   auto& said = statements_[{to_bytes(key), publisher}][what.sequence];
   statement const made{what.sequence, hash_of(what.value), is_tombstone(what),
-                       std::chrono::milliseconds(what.lifetime_ms), world_.now()};
-  for (statement const& s : said)
-    if (s.value_hash == made.value_hash && s.tombstone == made.tombstone) return;
+                       std::chrono::milliseconds(what.lifetime_ms), world_.now(), world_.now()};
+  for (statement& s : said) {
+    if (s.value_hash != made.value_hash || s.tombstone != made.tombstone) continue;
+    s.repeated_at = world_.now();
+    return;
+  }
   said.push_back(made);
 }
 
@@ -156,7 +159,7 @@ bool oracle::fell_back(peer_id const& publisher, bytes_view key) const {
   statement last;
   for (auto const& [sequence, all] : slot->second)
     for (statement const& s : all)
-      if (s.said_at >= last.said_at) last = s;
+      if (s.repeated_at >= last.repeated_at) last = s;
   return last.sequence < slot->second.rbegin()->first;
 }
 

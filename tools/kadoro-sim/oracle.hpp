@@ -160,6 +160,7 @@ class oracle {
     bool tombstone = false;
     kadoro::duration lifetime{};
     kadoro::time_point said_at{};
+    kadoro::time_point repeated_at{};  ///< last; by one that has lost its sequence, say
   };
 
   /// What one life of a member has acknowledged.
