@@ -7,6 +7,7 @@ from .swarm import Kadoro
 
 VALUE_BYTES = 300
 FAN_OUT = 7
+WARM = 100  # a loop that spins tries that again at every 64th wait
 
 
 def measure_raw(raw, block, count):
@@ -33,7 +34,7 @@ def measure_swarm(swarm, block, number, count, kinds):
     tag = f"latency{number}"
     count = swarm.at_most(count)
     for kind in kinds:
-        warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=10)
+        warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.at_most(WARM))
         timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
         with swarm.putting() as putter:
             checked(swarm, "put", putter.ask("put", **warm), swarm.failures_allowed)
@@ -42,7 +43,7 @@ def measure_swarm(swarm, block, number, count, kinds):
         block.add(swarm.name, f"put_{kind}", said["us"])
     with swarm.asking() as asker:
         for kind in kinds:
-            warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=10)
+            warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.at_most(WARM))
             timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
             checked(swarm, "get", asker.ask("get", **warm), swarm.failures_allowed)
             said = checked(swarm, "get", asker.ask("get", **timed), swarm.failures_allowed)
