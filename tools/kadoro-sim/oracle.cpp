@@ -133,8 +133,9 @@ void oracle::on_arrived(io::endpoint const& at, bytes_view data, bool passed_on)
 
 void oracle::note_statement(peer_id const& publisher, wire::record const& what, bytes_view key) {
   auto& said = statements_[{to_bytes(key), publisher}][what.sequence];
-  statement const made{what.sequence, hash_of(what.value), is_tombstone(what),
-                       std::chrono::milliseconds(what.lifetime_ms), world_.now(), world_.now()};
+  statement const made{what.sequence,      hash_of(what.value),
+                       is_tombstone(what), std::chrono::milliseconds(what.lifetime_ms),
+                       world_.now(),       world_.now()};
   for (statement& s : said) {
     if (s.value_hash != made.value_hash || s.tombstone != made.tombstone) continue;
     s.repeated_at = world_.now();
