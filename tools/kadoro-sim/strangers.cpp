@@ -171,12 +171,7 @@ void strangers::dial() {
 // ---- with the ears only ---------------------------------------------------------------------------------------------
 
 void strangers::on_overheard(recorded const& what) {
-  if (is_answer(what.data)) answers_once(what.from, what.to, load_be<std::uint32_t>(what.data.data() + 8));
-  if (std::uint32_t const index = index_of(what); index != 0) {
-    std::size_t const same = what.data.size() - datagram::mac_bytes;  // a cookie may come behind it
-    dialled& known = dialled_.try_emplace({what.to, index}, dialled{what.data, false}).first->second;
-    known.another = known.another || !equal(bytes_view(known.first).first(same), bytes_view(what.data).first(same));
-  }
+  if (has(fault::replay)) note_dialling(what);
   // Some are sent again at once. Whatever is rare is worth more.
   std::uint64_t const rarity = what.data.empty() || what.data[0] == 3 ? 12 : 6;
   if (has(fault::replay) && one_in(rarity, random_)) replay(what, duration::zero());
@@ -200,6 +195,16 @@ void strangers::replay(recorded const& what, duration delay) {
   replays_[port] = {what.from, what.to, what.data.size(), !what.data.empty() && what.data[0] == 3, index_of(what), 0};
   when_.after(delay,
               [this, what, port] { run_.world().inject(address_in(realm::replayer, 1, port), what.to, what.data); });
+}
+
+/// What a replay of it is compared with.
+void strangers::note_dialling(recorded const& what) {
+  if (is_answer(what.data)) answers_once(what.from, what.to, load_be<std::uint32_t>(what.data.data() + 8));
+  std::uint32_t const index = index_of(what);
+  if (index == 0) return;
+  std::size_t const same = what.data.size() - datagram::mac_bytes;  // a cookie may come behind it
+  dialled& known = dialled_.try_emplace({what.to, index}, dialled{what.data, false}).first->second;
+  known.another = known.another || !equal(bytes_view(known.first).first(same), bytes_view(what.data).first(same));
 }
 
 bool strangers::is_answer(bytes const& what) const {

@@ -64,6 +64,7 @@ class strangers final {
   void replay_some();
   void replay(recorded const& what, kadoro::duration delay);
   void relay(replayed const& of, recorded const& answer);
+  void note_dialling(recorded const& what);
   bool is_answer(kadoro::bytes const& what) const;
   /// Whether `from` has given no answer to that first flight in this life yet, or gave it to `to`.
   bool answers_once(kadoro::io::endpoint const& from, kadoro::io::endpoint const& to, std::uint32_t index);

@@ -140,10 +140,9 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
       std::count_if(candidates_.begin(), candidates_.end(), [](auto const& c) { return c->now == state::asked; }));
   if (one_of_ > 0) {
     if (busy > 0) return;
-    candidate* const one = begun_ ? nullptr : likely_quick();
-    one_of_ = one != nullptr ? one_of_ : 0;
-    begun_ = true;
+    candidate* const one = std::exchange(begun_, true) ? nullptr : likely_quick();
     if (one != nullptr && start(asks, *one, sees)) return;
+    one_of_ = 0;
   }
   if (std::exchange(begun_, true) && busy == 0) wave_ = width_;  // they were not enough
   // The `alpha` closest have answered and told of nobody closer: what is left is to hear the others of the race.
