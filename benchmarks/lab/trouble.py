@@ -30,19 +30,18 @@ def stopped(machine, results, blocks, count):
         try:
             majority = dict(kind="content", bytes=VALUE_BYTES, count=count, quorum="majority")
             everybody = dict(kind="content", bytes=VALUE_BYTES, count=1, quorum="all")
-            with swarm.putting() as putter, swarm.asking() as asker:
+            with swarm.asking() as asker:
                 for tag in ("warm", "healthy"):
-                    put = checked(swarm, "put", putter.ask("put", tag=tag, **majority))
-                    get = checked(swarm, "get", asker.ask("get", kind="content", bytes=VALUE_BYTES, count=count, tag=tag))
-                block.add("kadoro", "put_healthy", put["us"])
-                block.add("kadoro", "get_healthy", get["us"])
+                    put = put_some(swarm, tag, majority)
+                    get = get_some(swarm, asker, tag, count)
+                block.add("kadoro", "put_healthy", put)
+                block.add("kadoro", "get_healthy", get)
                 victim = swarm.nodes[STOPPED]
                 victim.send_signal(signal.SIGSTOP)
-                put = checked(swarm, "put", putter.ask("put", tag="stopped", **majority))
-                get = checked(swarm, "get", asker.ask("get", kind="content", bytes=VALUE_BYTES, count=count, tag="stopped"))
-                block.add("kadoro", "put_stopped", put["us"])
-                block.add("kadoro", "get_stopped", get["us"])
-                truth.append(tells_the_truth(putter, victim, everybody))
+                block.add("kadoro", "put_stopped", put_some(swarm, "stopped", majority))
+                block.add("kadoro", "get_stopped", get_some(swarm, asker, "stopped", count))
+                with swarm.putting() as putter:
+                    truth.append(tells_the_truth(putter, victim, everybody))
         finally:
             swarm.nodes[STOPPED].send_signal(signal.SIGCONT)
             swarm.stop()
@@ -54,6 +53,16 @@ def stopped(machine, results, blocks, count):
     results.report("trouble", "swarms where `all` failed by name, then was degraded", f"{sum(truth)} of {len(truth)}", "")
     results.compare("stopped_put", ("kadoro", "put_stopped"), ("kadoro", "put_healthy"), stats.p99, also=all(truth))
     results.compare("stopped_get", ("kadoro", "get_stopped"), ("kadoro", "get_healthy"), stats.p99)
+
+
+def put_some(swarm, tag, how):
+    with swarm.putting() as putter:
+        return checked(swarm, "put", putter.ask("put", tag=tag, **how))["us"]
+
+
+def get_some(swarm, asker, tag, count):
+    """The putter is back among those who answer: it would wait for the asker, which spins."""
+    return checked(swarm, "get", asker.ask("get", kind="content", bytes=VALUE_BYTES, count=count, tag=tag))["us"]
 
 
 def tells_the_truth(putter, victim, everybody):

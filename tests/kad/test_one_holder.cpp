@@ -124,6 +124,20 @@ TEST_CASE("one holder: who has nothing costs one more round trip") {
   CHECK(swarm.get(members, small_swarm::key(0), majority).steps().size() == members);
 }
 
+TEST_CASE("one holder: who has the record names nobody, who has nothing names all that it knows") {
+  small_swarm swarm(8);
+  swarm.join_all();
+  swarm.put_keys(2);
+  swarm.add_client();
+  auto const found = swarm.get(members, small_swarm::key(1));
+  auto const steps = found.steps().steps();
+  REQUIRE(steps.size() == 1);
+  CHECK(steps.front().result.ends_with(", 0 contacts"));
+  auto const nothing = swarm.get(members, "nobody wrote this").steps().steps();
+  REQUIRE(nothing.size() == members);
+  for (auto const& asked : nothing) CHECK(asked.result.ends_with(", 7 contacts"));
+}
+
 TEST_CASE("one holder: signatures wait while puts come, until the backlog is half full, and no longer") {
   constexpr std::size_t puts = 40;
   constexpr std::size_t holder = members;

@@ -61,7 +61,8 @@ bool same(message const& a, message const& b) {
   return a.type == b.type && same(a.key, b.key) && same_lists(a.closer, b.closer, same_peers) &&
          same_lists(a.providers, b.providers, same_peers) && same_lists(a.records, b.records, same_records) &&
          a.refusal == b.refusal && a.records_cursor == b.records_cursor && a.contacts_cursor == b.contacts_cursor &&
-         a.sequence == b.sequence;
+         a.sequence == b.sequence && a.since == b.since && a.head == b.head && a.brief == b.brief &&
+         a.durability == b.durability && same(a.refusal_text, b.refusal_text) && a.retry_after_ms == b.retry_after_ms;
 }
 
 /// Random messages, whose bytes all come out of one buffer.
@@ -84,6 +85,12 @@ class generator {
     m.records_cursor = number32();
     m.contacts_cursor = number32();
     m.sequence = number64();
+    m.since = number64();
+    m.head = number64();
+    m.brief = half();
+    m.durability = static_cast<wire::durability>(random_.below(4));
+    m.refusal_text = some(message::max_refusal_text_bytes);
+    m.retry_after_ms = number32();
     return m;
   }
 

@@ -54,6 +54,7 @@ struct message {
   pooled_vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   wire::durability durability = wire::durability::not_said;
+  bool brief = false;  ///< of a get_value: whoever has a record sends no contacts
   /// Set by the transport: a request in a first flight, from an address to which this end has not sent anything lately.
   bool unsolicited = false;
   std::uint32_t retry_after_ms = 0;  ///< with `refused_rate`: when the same may be asked again; 0: not said

@@ -127,6 +127,7 @@ struct message {
   std::uint32_t retry_after_ms = 0;  ///< field 1080: with a refusal, when the same may be asked again
   bytes_view refusal_text;           ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
   wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
+  bool brief = false;  ///< field 1017: of a get_value: no contacts where there is a record
 };
 
 /// The exact size that `encode` will produce.

@@ -254,6 +254,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
   bool const may_know =
       c.peer->mode == transport::peer_mode::unknown || (c.peer->features & transport::transport::feature_content) != 0;
   if (l.asks_for_content_ && may_know) request.record = content_question();
+  request.brief = l.one_of_ > 0;  // asked alone: who knows all members needs their names only where nothing is found
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);
     if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer

@@ -28,7 +28,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
         break;
       }
       answer_records(from, request, answer);
-      answer_contacts(from, request, answer);
+      if (!request.brief || answer.records.empty()) answer_contacts(from, request, answer);
       break;
     case message_type::get_providers:
       answer_providers(from, request, answer);

@@ -21,7 +21,7 @@ using writer = protozero::basic_pbf_writer<output>;
 namespace message_field {
 inline constexpr std::uint32_t type = 1, key = 2, record = 3, closer = 8, providers = 9, records = 1010, refusal = 1011,
                                records_cursor = 1012, contacts_cursor = 1013, sequence = 1014, since = 1015,
-                               head = 1016, durability = 1020, refusal_text = 1030, retry_after_ms = 1080;
+                               head = 1016, brief = 1017, durability = 1020, refusal_text = 1030, retry_after_ms = 1080;
 }
 namespace record_field {
 inline constexpr std::uint32_t key = 1, value = 2, time_received = 5, publisher = 666, ttl_s = 777, sequence = 1000,
@@ -108,6 +108,7 @@ void put(Sink& sink, message const& m) {
   if (m.sequence != 0) sink.add_number(message_field::sequence, m.sequence);
   if (m.since != 0) sink.add_number(message_field::since, m.since);
   if (m.head != 0) sink.add_number(message_field::head, m.head);
+  if (m.brief) sink.add_number(message_field::brief, 1);
   if (!m.refusal_text.empty()) sink.add_bytes(message_field::refusal_text, m.refusal_text);
   if (m.durability != durability::not_said)
     sink.add_number(message_field::durability, static_cast<std::uint32_t>(m.durability));
@@ -237,6 +238,7 @@ inline void read_message(bytes_view data, message& m) {
       case message_field::sequence: m.sequence = number(reader); break;
       case message_field::since: m.since = number(reader); break;
       case message_field::head: m.head = number(reader); break;
+      case message_field::brief: m.brief = number(reader) != 0; break;
       case message_field::retry_after_ms: m.retry_after_ms = number32(reader); break;
       case message_field::refusal_text: m.refusal_text = view_of_text(reader); break;
       case message_field::durability: {

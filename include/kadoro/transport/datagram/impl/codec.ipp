@@ -37,6 +37,7 @@ inline void copy_without_lists(message const& m, wire::message& out) {
   out.sequence = m.sequence;
   out.since = m.since;
   out.head = m.head;
+  out.brief = m.brief;
   out.refusal_text = m.refusal_text.first(std::min(m.refusal_text.size(), wire::message::max_refusal_text_bytes));
   out.durability = m.durability;
   out.retry_after_ms = m.retry_after_ms;
@@ -54,6 +55,7 @@ inline message without_contacts(wire::message const& w) {
   m.sequence = w.sequence;
   m.since = w.since;
   m.head = w.head;
+  m.brief = w.brief;
   m.providers = w.providers;
   m.refusal_text = w.refusal_text;
   m.durability = w.durability;
