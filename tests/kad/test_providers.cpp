@@ -195,12 +195,15 @@ TEST_CASE("providers: with nobody to tell it is told as soon as somebody appears
 }
 
 TEST_CASE("providers: many of one content come in pages") {
+  static constexpr std::size_t count = 70;  // one page has 64 at most
   provider_swarm swarm(0, 24);
-  for (std::size_t i = 0; i < 40; ++i) swarm.add(provider_swarm::options(i));
+  for (std::size_t i = 0; i < count; ++i) swarm.add(provider_swarm::options(i));
   swarm.join_all();
-  for (std::size_t i = 0; i < 30; ++i) CHECK(swarm.provide(i, lasting(1h)).ok());
-  auto const got = swarm.providers(35, {quorum::all()});
-  CHECK(got.providers().size() == 30);
+  for (std::size_t i = 0; i < count; ++i) CHECK(swarm.provide(i, lasting(1h)).ok());
+  CHECK(swarm.providers(35, {quorum::all()}).providers().size() == count);
+  CHECK(swarm.providers(35).providers().size() == count);
+  swarm.add(provider_swarm::options(count));  // meets the holders as it asks: the answer of a handshake has a few
+  CHECK(swarm.providers(count).providers().size() == count);
 }
 
 namespace {

@@ -28,6 +28,8 @@ class lookup {
   static constexpr std::size_t alpha = 4;
   static constexpr std::size_t max_candidates = 256;
   static constexpr std::size_t max_pages = 1024;                          ///< of one peer's answer
+  static constexpr std::size_t max_empty_pages = 2;                       ///< among them, which only promise more
+  static constexpr duration longest_answer = std::chrono::seconds(10);    ///< of all pages, until its peer is slow
   static constexpr std::size_t max_suggestions = 40;                      ///< contacts taken from one peer
   static constexpr duration stranger_patience = std::chrono::seconds(1);  ///< at most, before it is slow
 
@@ -125,6 +127,8 @@ class lookup {
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL candidate* likely_quick() const;
   KADORO_DECL bool start(coro::scope& asks, candidate& c, visitor& sees);
+  KADORO_DECL void be_patient(candidate& c);
+  KADORO_DECL bool has_patience(candidate const& c) const;
   KADORO_DECL void hurry_strangers();
   KADORO_DECL void take_answered(candidate& c, visitor& sees);
   KADORO_DECL bool next_page_matters(peer_list const& page) const;

@@ -16,6 +16,7 @@
 #include "kadoro/kad/request_gate.hpp"
 #include "kadoro/kad/routing_table.hpp"
 #include "kadoro/kad/validator.hpp"
+#include "kadoro/kad/watcher_table.hpp"
 #include "kadoro/transport/transport.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -52,6 +53,7 @@ struct node_options {
   store_limits store = {};                      ///< how much is kept for others
   table_options table = {};                     ///< how many contacts are kept
   request_limits requests = {};                 ///< how much one peer may ask for
+  watch_limits watches = {};                    ///< how much is told to those who watch
   /// Where more peers crowd around a key than the size of the swarm explains, a record goes to all of the region that
   /// should hold r of them, at most so many, and is sought there too. 0: never.
   std::size_t max_region = 128;
@@ -76,7 +78,7 @@ struct put_options {
   duration lifetime = std::chrono::hours(1);  ///< after the last renewal; this node renews every half of it
   bool read_back = false;                     ///< ask a replica for it once it is stored, and say so in the receipt
   /// Replicas with a database are to answer once it is on their disks, and the quorum is one of those that say so.
-  /// Costs each of them a sync. A withdrawal has that anyway, as far as a replica can, but does not wait for it.
+  /// Costs each of them a sync. A withdrawal waits for their disks in any case, but counts without them.
   bool durable = false;
 };
 

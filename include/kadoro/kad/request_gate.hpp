@@ -13,7 +13,8 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 /// How much one peer may ask a node to do: so much a second, and so much at once after a rest. An address range may ask
 /// for `of_range` times as much. The defaults are far above what an honest peer needs, and far below what one needs to
-/// keep a core busy: verifying a signature takes about 60 microseconds, a read a few. Private ranges are not limited.
+/// keep a core busy: verifying a signature takes about 60 microseconds, a read a few. Of private addresses each peer is
+/// limited by itself, their ranges are not.
 struct request_limits {
   struct rate {
     double per_second;

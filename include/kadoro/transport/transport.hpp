@@ -75,6 +75,12 @@ class transport {
     return std::nullopt;
   }
 
+  /// Whether a part of an answer by `who` is here, and the rest is under way.
+  virtual bool receiving(peer_ref const& who) const {
+    static_cast<void>(who);
+    return false;
+  }
+
   /// Calls `who` at `where` once, with a ping whose key is `nonce`, and waits for nothing. False, and nothing is sent,
   /// if this end has had to do with that peer or that address lately, or cannot do it.
   virtual bool knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) {

@@ -13,6 +13,7 @@ inline lookup::candidate::candidate(lookup& of, peer_ref who, peer_ref by) noexc
     : timer_node([](timer_node& n) {
         candidate& c = static_cast<candidate&>(n);
         if (c.now != state::asked && !c.tells_more) return;
+        if (c.owner.has_patience(c) && c.owner.transport_.receiving(c.peer)) return c.owner.be_patient(c);
         if (c.now == state::asked) c.now = state::slow;
         c.tells_more = false;
         c.peer->slow_since = c.owner.scheduler_.now();
@@ -194,9 +195,19 @@ KADORO_DECL bool lookup::start(coro::scope& asks, candidate& c, visitor& sees) {
   if (hopeful) sees.on_asked(c);
   c.now = hopeful && !c.peer->doubtful() ? state::asked : state::slow;
   if (!hopeful) c.peer->slow_since = c.asked_at;
-  if (c.now == state::asked)
-    scheduler_.arm(c, c.asked_at + (c.peer->rtt.known() ? c.peer->rtt.timeout() : stranger_patience));
+  if (c.now == state::asked) be_patient(c);
   return true;
+}
+
+/// For as long as an answer to the request that is under way now may take.
+KADORO_DECL void lookup::be_patient(candidate& c) {
+  duration const usual = c.peer->rtt.known() ? c.peer->rtt.timeout() : stranger_patience;
+  scheduler_.arm(c, scheduler_.now() + (has_patience(c) ? usual : duration::zero()));
+}
+
+/// Nobody keeps a lookup waiting for longer, whatever it goes on to tell.
+KADORO_DECL bool lookup::has_patience(candidate const& c) const {
+  return scheduler_.now() - c.asked_at < longest_answer;
 }
 
 KADORO_DECL void lookup::hurry_strangers() {
@@ -255,6 +266,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       c.peer->mode == transport::peer_mode::unknown || (c.peer->features & transport::transport::feature_content) != 0;
   if (l.asks_for_content_ && may_know) request.record = content_question();
   request.brief = l.one_of_ > 0;  // asked alone: who knows all members needs their names only where nothing is found
+  std::size_t empty_pages = 0;
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);
     if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer
@@ -277,18 +289,22 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
     for (peer_ref const& contact : answer->contacts)
       if (++contacts <= max_suggestions) l.add(contact, c.peer);
     if (sees.on_answer(c, *answer)) l.enough_ = true;
-    // The same place again: what is there did not fit into the answer of a handshake. The session takes it.
-    bool const more_records = l.type_ == transport::message_type::get_value && answer->records_cursor != 0 &&
-                              answer->records_cursor >= request.records_cursor;
+    // A page without records: what is there did not fit into the answer of a handshake. The session takes it.
+    bool const empty = answer->records.empty() && answer->providers.empty();
+    bool const goes_on = answer->records_cursor > request.records_cursor ||
+                         (empty && answer->records_cursor != 0 && answer->records_cursor == request.records_cursor);
+    bool const more_records =
+        l.type_ != transport::message_type::find_node && goes_on && (!empty || ++empty_pages <= max_empty_pages);
     c.tells_more = !more_records && !l.enough_ && contacts < max_suggestions &&
                    answer->contacts_cursor > request.contacts_cursor && l.next_page_matters(answer->contacts);
     if (!more_records) l.take_answered(c, sees);
     if (!more_records && !c.tells_more) break;
-    if (c.now != state::slow && c.peer->rtt.known())  // each page is a request of its own
-      l.scheduler_.arm(c, l.scheduler_.now() + c.peer->rtt.timeout());
+    // Each page is a request of its own; whoever is asked alone has the time of one, then the others are asked, too.
+    if (c.now != state::slow && c.peer->rtt.known() && !request.brief) l.be_patient(c);
     request.records_cursor = more_records ? answer->records_cursor : ~std::uint64_t{0};
     request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
   }
+  l.take_answered(c, sees);  // also one that would go on for ever
   c.tells_more = false;
   l.scheduler_.disarm(c);
   trace::told told;

@@ -120,6 +120,10 @@ KADORO_DECL void node_core::accept_provider(peer_ref const& from, transport::mes
                                             transport::message& answer) {
   answer.refusal = errc::refused_unsupported;
   if (!is_foreign(*from)) return;
+  if (kept_ && kept_->refuses()) {
+    answer.refusal = errc::refused;
+    return;
+  }
   answer.refusal = errc::refused_publisher;
   if (request.key.empty() || request.key.size() > multihash::max_bytes) {
     answer.refusal = errc::refused_too_large;

@@ -365,7 +365,8 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::ask_to_store(node_cor
     if (!answer->refusal) {
       said.now = replica::state::stored;
       said.durable = answer->durability == wire::durability::on_disk;
-      if (durable && answer->durability == wire::durability::pending) {
+      // What was withdrawn must not come back: that waits for the disk in any case.
+      if ((durable || what.tombstone()) && answer->durability == wire::durability::pending) {
         said.durable = co_await await_durable(core, what, to);
       }
       break;

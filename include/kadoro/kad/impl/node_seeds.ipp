@@ -19,11 +19,10 @@ KADORO_DECL void node_core::dial_seeds(time_point now) {
   for (std::size_t i = 0; i < seeds_.size(); ++i) {
     peer_ref const& who = seeds_[i];
     seed_dial& dial = dials_[i];
-    if (who->mode == peer_mode::client) continue;
     bool const near = table_.contains(who);
     bool const met = who->last_heard != time_point() && who->unanswered == 0;
     if (met && now - who->last_heard <= (near ? silent : longest)) {
-      if (std::exchange(dial.away, false)) look_from(who);
+      if (std::exchange(dial.away, false) && who->mode != peer_mode::client) look_from(who);
       dial = seed_dial();
       continue;
     }

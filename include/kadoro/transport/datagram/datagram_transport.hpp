@@ -78,6 +78,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL std::string counters_text() const override;
   KADORO_DECL std::vector<observation> observations() const override;
   KADORO_DECL std::optional<io::endpoint> session_address(peer_ref const& who) const override;
+  KADORO_DECL bool receiving(peer_ref const& who) const override;
   KADORO_DECL bool knock(peer_ref const& who, io::endpoint const& where, bytes_view nonce) override;
   KADORO_DECL coro::task<void> close() override;
 

@@ -207,6 +207,11 @@ KADORO_DECL void datagram_transport::on_fragments_arrived(session& s, io::endpoi
 
 // ---- receiving ------------------------------------------------------------------------------------------------------
 
+KADORO_DECL bool datagram_transport::receiving(peer_ref const& who) const {
+  auto const at = links_.find(who);
+  return at != links_.end() && at->second.large && at->second.large->incoming.size(frame_kind::answer) > 0;
+}
+
 KADORO_DECL void datagram_transport::on_fragment(session& s, io::endpoint const& where, frame const& f) {
   auto const part = read_fragment(f);
   if (!part) return counts_.note(drop::malformed, where);
