@@ -17,6 +17,7 @@ class Swarm:
     program = None
     kinds = ("content", "signed")
     asker_settings = {}
+    putter_settings = {}
     unknown_allowed = 0
     failures_allowed = 0.0
     most = None  # operations that it is asked for at once: a slow contestant would take minutes for as many as others
@@ -29,7 +30,8 @@ class Swarm:
         self.nodes = []
         try:
             for i in range(len(self.hosts) - 1):
-                self.nodes.append(self._start(i, machine.answering_core, self.nodes[0].address if i else None))
+                seed, more = (self.nodes[0].address, {}) if i else (None, self.putter_settings)
+                self.nodes.append(self._start(i, machine.answering_core, seed, **more))
             self._introduce(self.nodes)
             self._wait(self.nodes, len(self.nodes) - 1)
         except BaseException:
@@ -113,6 +115,12 @@ class Kadoro(Swarm):
     name = "kadoro"
     program = "kadoro_node"
     asker_settings = {"mode": "client", "spin_us": 200}
+
+
+class KadoroAwake(Kadoro):
+    """Where one operation at a time is measured: the putter, too, which has the core while it puts."""
+
+    putter_settings = {"spin_us": 200}
 
 
 class KadoroAsleep(Kadoro):
