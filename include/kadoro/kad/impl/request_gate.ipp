@@ -58,14 +58,14 @@ KADORO_DECL std::optional<duration> request_gate::take(allowance& of, transport:
 KADORO_DECL std::optional<duration> request_gate::check(transport::peer const& from, transport::message const& request,
                                                         time_point now) {
   auto const kind = transport::work_of(request.type);
-  auto const range = transport::proved_range(from);
-  if (!kind || !range) return {};
+  if (!kind) return {};
   std::size_t const size = request.record ? request.key.size() + request.record->value.size() : 0;
   double const bytes = *kind == transport::work::write ? static_cast<double>(size) : 0;
   std::optional<duration> wait;
   // What a peer is refused costs its range nothing.
   if (auto* const own = find(peers_, from.id(), max_peers, 1, now)) wait = take(*own, *kind, bytes, now);
-  if (!wait) {
+  auto const range = transport::proved_range(from);
+  if (!wait && range) {
     auto* const shared = find(ranges_, *range, max_ranges, limits_.of_range, now);
     wait = take(shared != nullptr ? *shared : others_, *kind, bytes, now);
   }
