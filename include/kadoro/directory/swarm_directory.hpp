@@ -112,7 +112,7 @@ class swarm_directory final : private kad::node_observer {
 
   KADORO_DECL void absorb_mark(kad::watch_event const& from);
   KADORO_DECL void absorb_announcements(std::uint32_t shard, kad::get_result const& from);
-  KADORO_DECL void start_fetches();
+  KADORO_DECL time_point start_fetches();
   KADORO_DECL void start_contacts(time_point& next);
   KADORO_DECL void refuse(error const& why);
   /// Something changed: tells the observer, and looks again soon.

@@ -206,7 +206,7 @@ KADORO_DECL coro::task<void> swarm_directory::watch_loop(swarm_directory& self) 
     if (!change) co_return;
     ++self.counters_.changes;
     self.absorb_mark(*change);
-    self.start_fetches();
+    if (self.start_fetches() < time_point::max()) self.look_now_.set();  // when that is due
   }
 }
 
@@ -259,7 +259,8 @@ KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad:
 }
 
 /// Asks for the keys of shards that nobody is known for, and of those where a holder has not been described yet.
-KADORO_DECL void swarm_directory::start_fetches() {
+/// Returns when the next one is due, of those that are not under way.
+KADORO_DECL time_point swarm_directory::start_fetches() {
   time_point const now = context_.now();
   std::map<std::uint32_t, bool> wanted;  // and whether a holder cannot be contacted before
   for (auto const& [id, e] : book_.entries())
@@ -268,6 +269,7 @@ KADORO_DECL void swarm_directory::start_fetches() {
     if (!book_.known(i)) wanted.emplace(i, false);
   std::erase_if(attempts_, [&wanted](auto const& a) { return !a.second.under_way && !wanted.contains(a.first); });
 
+  time_point next = time_point::max();
   auto at = wanted.lower_bound(next_fetch_);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (at == wanted.end()) at = wanted.begin();
@@ -277,14 +279,19 @@ KADORO_DECL void swarm_directory::start_fetches() {
       a.wait = detail::first_fetch;
       a.next = urgent ? now : now + a.wait;
     }
-    if (a.under_way || a.next > now) continue;
+    if (a.under_way) continue;
+    if (a.next > now) {
+      next = std::min(next, a.next);
+      continue;
+    }
     if (fetches_under_way_ >= max_fetches_under_way) {
       next_fetch_ = shard;
-      return;
+      break;
     }
     a.under_way = jobs_.spawn(fetch(*this, shard));
     if (a.under_way) ++fetches_under_way_;
   }
+  return next;
 }
 
 KADORO_DECL coro::task<void> swarm_directory::fetch(swarm_directory& self, std::uint32_t shard) {
@@ -321,7 +328,7 @@ KADORO_DECL coro::task<void> swarm_directory::contact_loop(swarm_directory& self
       if (heard > e.doubted && now - heard <= self.options_.contact_interval && self.book_.on_contact(e)) news = true;
     }
     self.start_contacts(next);
-    self.start_fetches();
+    next = std::min(next, self.start_fetches());
     self.settle(news);
     if (news) self.look_now_.reset();  // this was the look
     bool const go_on = co_await detail::wait_until(self.look_now_, std::max(next, now + detail::shortest_look));
