@@ -3,7 +3,7 @@
 from . import stats
 from .raw import AROUND, AROUND_SIGNED, Raw
 from .results import run_blocks
-from .swarm import Kadoro
+from .swarm import KadoroAwake
 
 VALUE_BYTES = 300
 FAN_OUT = 7
@@ -57,7 +57,7 @@ def measure_swarm(swarm, block, number, count, kinds):
 
 def run(machine, results, rivals, blocks, count):
     raw = Raw(machine)
-    swarms = [Kadoro(machine, io=machine.backend)] + [rival(machine) for rival in rivals]
+    swarms = [KadoroAwake(machine, io=machine.backend)] + [rival(machine) for rival in rivals]
     try:
         def measure(block, number=[0]):
             number[0] += 1

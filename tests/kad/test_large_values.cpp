@@ -111,7 +111,7 @@ cost of_puts_and_gets(std::size_t count, double loss) {
 }  // namespace
 
 TEST_CASE("large values: between nodes 2 % loss costs at most 1.3 times the bytes; who is still telling is not late") {
-  static constexpr std::size_t many = 1000;
+  static constexpr std::size_t many = 250;
   cost const clean = of_puts_and_gets(many, 0);
   cost const lossy = of_puts_and_gets(many, 0.02);
   MESSAGE("2 % loss: ", static_cast<double>(lossy.bytes) / static_cast<double>(clean.bytes));
