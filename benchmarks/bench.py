@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lab import cold_start, compile_cost, latency, memory, micro, report, throughput, trouble, wan  # noqa: E402
-from lab.machine import Machine, note  # noqa: E402
+from lab.machine import Machine, note, start  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.swarm import RIVALS, OpenDhtSigned  # noqa: E402
 
@@ -56,10 +56,27 @@ def rivals_of(machine, results):
 
 def versions_of(machine):
     out = {}
-    for name in ("libopendht-dev", "libtorrent-rasterbar-dev", "g++"):
+    for name in ("g++", "liburing-dev", "libasio-dev", "libsodium-dev", "libopendht-dev", "libtorrent-rasterbar-dev"):
         said = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True)
         if said.returncode == 0:
             out[name] = said.stdout
+    here = os.path.dirname(os.path.abspath(__file__))
+    said = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    if said.returncode == 0:
+        out["kadoro"] = said.stdout.strip()
+    return out
+
+
+def backends_of(machine):
+    """What each contestant says that it runs on, its version among it; for kadoro that is what `auto` came to."""
+    out = {}
+    for name, program in [("backend", "kadoro_node")] + [(r.name, r.program) for r in RIVALS]:
+        if machine.program(program):
+            node = start(machine, program, None, listen="127.0.0.1:0", **({"io": machine.backend} if name == "backend" else {}))
+            try:
+                out[name] = node.read()["backend"]
+            finally:
+                node.stop()
     return out
 
 
@@ -82,7 +99,7 @@ def run_chapter(chapter, ask, machine, results, rivals, blocks):
         micro.run(machine, results, 3 if ask.quick else blocks, 0.02 if ask.quick else 0.2)
         micro.allocations(machine, results)
     elif chapter == "memory":
-        memory.run(machine, results, rivals, 2 if ask.quick else 5)
+        memory.run(machine, results, rivals, 2 if ask.quick else blocks)
     elif chapter == "compile":
         compile_cost.run(machine, results, 1 if ask.quick else 3)
 
@@ -97,15 +114,25 @@ def main():
     rivals = rivals_of(machine, results)
     blocks = ask.blocks or (3 if ask.quick else 10)
     began = time.monotonic()
-    for chapter in ask.only.split(","):
+    chapters = ask.only.split(",")
+    for chapter in chapters:
         if chapter not in CHAPTERS:
             sys.exit(f"bench: no such chapter: {chapter}; there are {', '.join(CHAPTERS)}")
+    about = report.machine_text(machine, {**versions_of(machine), **backends_of(machine)})
+    text, failed = "", []
+    for chapter in chapters:
         note(f"chapter {chapter}, {time.monotonic() - began:.0f} s so far")
-        run_chapter(chapter, ask, machine, results, rivals, blocks)
-    about = report.machine_text(machine, versions_of(machine))
-    text = report.write(results, about, ask.out)
+        try:
+            run_chapter(chapter, ask, machine, results, rivals, blocks)
+        except (RuntimeError, OSError, KeyError, ValueError) as why:  # the other chapters count all the same
+            note(f"FAILED chapter {chapter}: {why}")
+            results.report(chapter, "FAILED", str(why), "")
+            failed.append(chapter)
+        text = report.write(results, about, ask.out)
     print(json.dumps(report.as_json(results, about)) if ask.json else text)
     note(f"{time.monotonic() - began:.0f} s in all; files in {ask.out}")
+    if failed:
+        sys.exit(f"bench: failed: {', '.join(failed)}")
 
 
 main()

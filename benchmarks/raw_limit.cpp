@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "common/command.hpp"
+#include "common/joined.hpp"
 #include "common/samples.hpp"
 #include "kadoro/crypto/aead.hpp"
 #include "kadoro/crypto/identity.hpp"
@@ -27,7 +28,7 @@ struct header {
   std::uint64_t counter = 0;
   std::uint32_t answer_bytes = 0;  ///< how long the answer is to be
   std::uint16_t sealed = 0;        ///< this packet is, and so is its answer
-  std::uint16_t unused = 0;
+  std::uint16_t verify = 0;        ///< who answers verifies a signature first
 };
 
 constexpr std::size_t max_packet_bytes = 2048;
@@ -106,13 +107,17 @@ class socket_fd {
 
 void answer_one_by_one(int fd, bool spin) {
   packet buffer{};
+  auto const self = crypto::identity::from_seed({});
+  bytes const message(300);
+  auto const signature = self.sign(message);
   for (;;) {
     sockaddr_in from{};
     socklen_t length = sizeof from;
     ssize_t const got = recvfrom(fd, buffer.data(), buffer.size(), spin ? MSG_DONTWAIT : 0,
                                  reinterpret_cast<sockaddr*>(&from), &length);
     if (got < 0) continue;
-    header head = read_packet(buffer, static_cast<std::size_t>(got));
+    header const head = read_packet(buffer, static_cast<std::size_t>(got));
+    if (head.verify != 0 && !crypto::verify(self.public_key(), message, signature)) continue;
     write_packet(buffer, head, head.answer_bytes);
     sendto(fd, buffer.data(), head.answer_bytes, 0, reinterpret_cast<sockaddr*>(&from), length);
   }
@@ -138,18 +143,14 @@ struct packet_batch {
     int const got = recvmmsg(fd, messages.data(), batch_packets, MSG_WAITFORONE, nullptr);
     return got < 0 ? 0 : static_cast<std::size_t>(got);
   }
-  void send(int fd, std::size_t count) {
-    for (std::size_t sent = 0; sent < count;) {
-      int const now = sendmmsg(fd, messages.data() + sent, static_cast<unsigned>(count - sent), 0);
-      if (now <= 0) return;  // lost: the client's patience ends
-      sent += static_cast<std::size_t>(now);
-    }
-  }
+  /// What is not sent is lost: the client's patience ends.
+  void send(int fd, std::size_t count) { static_cast<void>(joined.send(fd, std::span(messages).first(count))); }
 
   std::array<packet, batch_packets> packets{};
   std::array<iovec, batch_packets> parts{};
   std::array<sockaddr_in, batch_packets> addresses{};
   std::array<mmsghdr, batch_packets> messages{};
+  bench::joined_batch<batch_packets> joined;
 };
 
 void answer_in_batches(int fd) {
@@ -177,6 +178,7 @@ struct exchange {
         sealed(line.number("sealed") != 0),
         sign(line.number("sign") != 0),
         verify(line.number("verify") != 0),
+        servers_verify(line.number("servers_verify") != 0),
         spin(line.number("spin") != 0) {
     std::istringstream in(line.text("servers"));
     for (std::string one; std::getline(in, one, ',');) servers.push_back(address_of(one));
@@ -193,6 +195,7 @@ struct exchange {
   bool sealed;
   bool sign;    ///< once an operation, before it is sent
   bool verify;  ///< once an operation, after the last answer
+  bool servers_verify;
   bool spin;
 };
 
@@ -278,7 +281,8 @@ class client {
   }
 
   header next_header(exchange const& what) {
-    return {++counter_, static_cast<std::uint32_t>(what.answer_bytes), static_cast<std::uint16_t>(what.sealed), 0};
+    return {++counter_, static_cast<std::uint32_t>(what.answer_bytes), static_cast<std::uint16_t>(what.sealed),
+            static_cast<std::uint16_t>(what.servers_verify)};
   }
   void send(exchange const& what, sockaddr_in const& to) {
     write_packet(buffer_, next_header(what), what.request_bytes);

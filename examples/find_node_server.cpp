@@ -5,6 +5,8 @@
 //   find_node_server ADDRESS:PORT   serves until SIGINT or SIGTERM
 //   find_node_server                serves forty nodes of this process, which find each other through it
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <csignal>
@@ -155,6 +157,12 @@ coro::task<bool> meet(io::context& context, multiaddr const& rendezvous) {
   co_return good;
 }
 
+/// That this process may use: fewer than there are, where somebody says so.
+std::size_t cores() {
+  cpu_set_t allowed;
+  return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? static_cast<std::size_t>(CPU_COUNT(&allowed)) : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -170,7 +178,7 @@ int main(int argc, char** argv) {
     std::cerr << "find_node_server: " << held.error().message() << '\n';
     return 1;
   }
-  crew all(std::max(1U, std::thread::hardware_concurrency()));
+  crew all(cores());
   std::vector<std::thread> threads;
   io::endpoint const at = (*held)->local();
   for (std::size_t i = 0; i < all.all.size(); ++i) threads.emplace_back(run, std::ref(all), i, at);

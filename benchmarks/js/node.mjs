@@ -157,7 +157,7 @@ function findShards (dht, own, total) {
   const againUntil = async (done, attempt) => {
     while (!done()) {
       if (dht.routingTable.size > 0) await attempt().catch(() => {})
-      if (!done()) await rest(20)
+      if (!done()) await rest(2)
     }
   }
   let announced = false

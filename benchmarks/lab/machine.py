@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 
 def note(text):
@@ -56,7 +57,7 @@ class Machine:
 class Program:
     """One process that answers each line with a line of JSON. Its first line says where it is."""
 
-    def __init__(self, command, patience_s=120):
+    def __init__(self, command, patience_s=600):
         self.command = command
         self.events = []
         self.patience_s = patience_s
@@ -66,7 +67,10 @@ class Program:
     def read(self):
         """The next line that is no event."""
         while True:
+            watchdog = threading.Timer(self.patience_s, self.process.kill)
+            watchdog.start()
             line = self.process.stdout.readline()
+            watchdog.cancel()
             if not line:
                 raise RuntimeError(f"{' '.join(self.command)} ended with {self.process.wait()}")
             said = json.loads(line)

@@ -14,7 +14,7 @@ from .rows import AT_MOST, BARS
 
 def machine_text(machine, versions):
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return {"cpu": f"{len(machine.cores)} x {cpu}", "kernel": platform.release(), "backend": machine.backend, **versions}
+    return {"cpu": f"{len(machine.cores)} x {cpu}", "kernel": platform.release(), **versions}
 
 
 def as_json(results, about):
@@ -60,8 +60,9 @@ def markdown(results, about):
         direction, _, what = BARS[r["name"]]
         spread = "" if r["ratio"] is None or r["spread"] == 0 else f" ± {number(r['spread'] / 2)}"
         met = {True: "yes", False: "**no**", None: "not measured"}[r["met"]]
-        rows.append([r["name"], what, number(r["ratio"]) + spread, f"{direction} {number(r['bar'])}", met])
-    lines += table(["row", "what", "ratio", "bar", "met"], rows)
+        blocks = results.counts.get(r["name"])
+        rows.append([r["name"], what, number(r["ratio"]) + spread, str(blocks or ""), f"{direction} {number(r['bar'])}", met])
+    lines += table(["row", "what", "ratio", "blocks", "bar", "met"], rows)
 
     latencies = []
     for (contestant, operation), blocks in results.blocks.items():

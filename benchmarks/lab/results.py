@@ -12,6 +12,7 @@ class Results:
         self.blocks = collections.defaultdict(list)  # (contestant, operation) -> one list of samples a block
         self.figures = []  # (chapter, what, value, unit): for the CSV and the tables, judged by nobody
         self.rows = {}
+        self.counts = {}  # by row: of how many blocks
         self.skipped = {}  # what was not measured, and why
         self.thrown_away = 0
 
@@ -35,6 +36,7 @@ class Results:
         if not self.has(*subject) or not self.has(*reference):
             return
         value, spread = stats.ratio(self.figure(*subject, summary), self.figure(*reference, summary))
+        self.counts[name] = min(len(self.blocks[subject]), len(self.blocks[reference]))
         self.judge(name, value, spread, also)
 
     def judge(self, name, value, spread=0.0, also=True):

@@ -39,9 +39,6 @@ BARS = {
     "compile_header_only": (AT_MOST, 2.5, "the same, header-only / Asio echo"),
 }
 
-OPTIONAL_RIVALS = {"put_vs_rust", "cold_start_vs_rust"}
-
-
 def holds(name, value):
     direction, bar, _ = BARS[name]
     return value <= bar if direction == AT_MOST else value >= bar

@@ -16,21 +16,20 @@ REPLICAS = 4  # an announcement counts when a majority of these holds it
 
 
 class Times:
-    """When things happened at each node, in ms: since its own `main` began, and on the clock that all share."""
+    """When things happened at each node, in ms: since its own `main` began, and on the clock that all share. What never
+    happened has taken all the time that there was, at least."""
 
     def __init__(self, events, spawned_ms):
         self.announced = [self._since(e, "announced") for e in events]
         self.complete = [self._since(e, "complete") for e in events]
-        absolute = [e.get("complete") for e in events]
-        self.cold = None if None in absolute else max(absolute) - max(spawned_ms)
+        self.missing = sum("complete" not in e for e in events)
+        self.unannounced = sum("announced" not in e for e in events)
+        last = [e.get("complete") for e in events]
+        self.cold = PATIENCE_S * 1000 if self.missing else max(last) - max(spawned_ms)
 
     @staticmethod
     def _since(event, name):
-        return None if event.get(name) is None else event[name] - event["started"]
-
-    @property
-    def whole(self):
-        return self.cold is not None and None not in self.announced
+        return event[name] - event["started"] if name in event else PATIENCE_S * 1000
 
 
 def now_ms():
@@ -103,6 +102,7 @@ class RivalShards:
     def run(self, hosts):
         processes, spawned = [], []
         watchdog = threading.Timer(PATIENCE_S, lambda: [p.process.kill() for p in processes])
+        watchdog.start()
         try:
             inside, listen = hosts[0]
             rendezvous = start(self.machine, self.program, None, inside, listen=listen)
@@ -114,7 +114,6 @@ class RivalShards:
                 spawned.append(now_ms())
                 processes.append(start(self.machine, self.program, None, inside, listen=listen, bootstrap=seed,
                                        shard=i - 1, shards=SHARDS))
-            watchdog.start()
             return Times([self._events(p) for p in processes[1:]], spawned)
         finally:
             watchdog.cancel()
@@ -141,10 +140,8 @@ def contestants(machine, rivals):
 
 
 def run_once(contestant, hosts):
-    """Times, or nothing if the swarm did not come together."""
     times = contestant.run(hosts)
-    if times.whole:
-        return times
-    missing = sum(x is None for x in times.complete)
-    note(f"{contestant.name}: {missing} of {SHARDS} nodes never saw all shards in {PATIENCE_S} s")
-    return None
+    for count, what in ((times.missing, "saw all shards"), (times.unannounced, "announced theirs")):
+        if count:
+            note(f"{contestant.name}: {count} of {SHARDS} nodes never {what} in {PATIENCE_S} s")
+    return times

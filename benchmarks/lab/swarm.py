@@ -123,6 +123,13 @@ class KadoroAwake(Kadoro):
     putter_settings = {"spin_us": 200}
 
 
+class KadoroOnAsio(KadoroAwake):
+    """Beside the backend that `auto` takes."""
+
+    name = "kadoro_asio"
+    kinds = ("content",)
+
+
 class KadoroAsleep(Kadoro):
     """Where all share a core."""
 

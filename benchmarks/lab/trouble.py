@@ -68,8 +68,9 @@ def get_some(swarm, asker, tag, count):
 def tells_the_truth(putter, victim, everybody):
     """A put to all fails and names who did not answer; soon that one is left out, and the receipt says degraded."""
     name = victim.address.rsplit("/", 1)[-1]
+    began = time.monotonic()
     failed = putter.ask("put", tag="all0", **everybody)
-    named = failed["failures"] == 1 and name in failed["why"]
+    named = failed["failures"] == 1 and name in failed["why"] and time.monotonic() - began < GIVE_UP_S
     give_up = time.monotonic() + GIVE_UP_S
     number = 0
     while time.monotonic() < give_up:

@@ -292,7 +292,7 @@ async fn main() {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut batch: Option<Batch> = None;
     let mut connected = false;
-    let mut rest = tokio::time::interval(Duration::from_millis(20));
+    let mut rest = tokio::time::interval(Duration::from_millis(2));
     loop {
         tokio::select! {
             event = swarm.select_next_some() => match event {

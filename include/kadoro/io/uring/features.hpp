@@ -13,8 +13,9 @@ namespace kadoro::inline KADORO_ABI::io::uring {
 struct features {
   unsigned setup_flags = 0;    ///< the best set of IORING_SETUP flags that it took
   bool defer_taskrun = false;  ///< kernel 6.1: completions are made when the loop asks for them
-  bool coop_taskrun = false;   ///< kernel 5.19: no interrupts for completions
-  bool multishot = false;      ///< kernel 6.0: one submission receives datagram after datagram into a buffer ring
+  std::string why_no_defer_taskrun;
+  bool coop_taskrun = false;  ///< kernel 5.19: no interrupts for completions
+  bool multishot = false;     ///< kernel 6.0: one submission receives datagram after datagram into a buffer ring
   std::string why_no_multishot;
 
   /// `io_uring: multishot recvmsg, buffer ring, defer taskrun`, and why not where something is missing.

@@ -253,6 +253,16 @@ KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
   co_await asks.join();
 }
 
+/// Whether something in an answer is what was asked for: an entry of the first page, or a record at the cursor or
+/// behind.
+inline bool belongs_to_page(transport::message const& answer, std::uint64_t cursor) {
+  if (cursor == 0 && !answer.providers.empty()) return true;
+  return std::any_of(answer.records.begin(), answer.records.end(), [cursor](wire::record const& r) {
+    bool const named = r.publisher.empty() || multiformats::peer_id::from_bytes(r.publisher).has_value();
+    return named && transport::cursor_of(r.publisher) >= cursor;
+  });
+}
+
 KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees) {
   std::optional<peer_id> by;
   if (c.suggested_by) by = c.suggested_by->id();
@@ -290,7 +300,7 @@ KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees)
       if (++contacts <= max_suggestions) l.add(contact, c.peer);
     if (sees.on_answer(c, *answer)) l.enough_ = true;
     // A page without records: what is there did not fit into the answer of a handshake. The session takes it.
-    bool const empty = answer->records.empty() && answer->providers.empty();
+    bool const empty = !belongs_to_page(*answer, request.records_cursor);
     bool const goes_on = answer->records_cursor > request.records_cursor ||
                          (empty && answer->records_cursor != 0 && answer->records_cursor == request.records_cursor);
     bool const more_records =

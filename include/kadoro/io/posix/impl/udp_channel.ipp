@@ -49,9 +49,10 @@ KADORO_DECL void udp_channel::receive(receive_block& room) {
 /// False if the system may have reported an ICMP error on the way.
 KADORO_DECL bool udp_channel::flush_some() noexcept {
   bool clean = true;
+  bool runs = runs_;
   int failures = 0;
   while (!queue_.empty()) {
-    send_batch& batch = queue_.front(runs_);
+    send_batch& batch = queue_.front(runs);
     std::span<mmsghdr> const front = batch.messages();
     int const sent = ::sendmmsg(descriptor_, front.data(), static_cast<unsigned>(front.size()), MSG_DONTWAIT);
     if (sent > 0) {
@@ -74,7 +75,10 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
     clean = false;
     bool const refuses_runs = cause == EINVAL || cause == EIO || cause == EMSGSIZE || cause == EOPNOTSUPP;
     if (batch.datagrams(0) > 1 && refuses_runs) {
-      runs_ = false;  // an old kernel, or a path that is too narrow: from now on they go, and are counted, one by one
+      // An old kernel, or a path that is too narrow: they go, and are counted, one by one. For good, unless others
+      // went.
+      runs = false;
+      runs_ = counters_.sent_joined > 0;
       continue;
     }
     if (++failures < (cause == ECONNREFUSED ? limits::attempts_if_refused : limits::attempts)) continue;

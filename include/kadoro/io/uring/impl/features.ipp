@@ -118,6 +118,8 @@ KADORO_DECL result<features> features::probe(options const& wanted) {
     features found;
     found.setup_flags = flags;
     found.defer_taskrun = flags == deferred;
+    if (!found.defer_taskrun)
+      found.why_no_defer_taskrun = wanted.defer_taskrun ? "this kernel does not know it" : "not wanted";
     found.coop_taskrun = flags == cooperative;
     // Whether it can be used at all: a filter may let rings be made, but not be used.
     int const disabled = enable_ring(ring.get());
@@ -140,8 +142,8 @@ KADORO_DECL std::string features::text() const {
   std::string out = "io_uring: ";
   out += multishot ? "multishot recvmsg, buffer ring"
                    : "poll and recvmmsg (multishot recvmsg into a buffer ring: " + why_no_multishot + ")";
-  out += defer_taskrun ? ", defer taskrun" : coop_taskrun ? ", cooperative taskrun" : ", plain taskrun";
-  return out;
+  if (defer_taskrun) return out + ", defer taskrun";
+  return out + (coop_taskrun ? ", cooperative" : ", plain") + " taskrun (deferred: " + why_no_defer_taskrun + ")";
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::uring

@@ -147,8 +147,10 @@ KADORO_DECL void ring::enter(std::optional<duration> limit) {
       status = ::io_uring_submit_and_get_events(&ring_);
     }
   }
-  if (!detail::passes(status))
-    throw std::system_error(-status, std::generic_category(), "kadoro: io_uring does not let this thread in");
+  if (detail::passes(status)) return;
+  bool const foreign = status == -EEXIST || status == -EBADFD || status == -EPERM;
+  throw std::system_error(-status, std::generic_category(),
+                          foreign ? "kadoro: io_uring does not let this thread in" : "kadoro: io_uring fails");
 }
 
 KADORO_DECL void ring::finish(operation& what, int result, std::uint32_t flags) noexcept {
