@@ -77,6 +77,10 @@ class liars::lying final : public liar {
     return request.type == message_type::put_value || request.type == message_type::replicate;
   }
 
+  static bool is_search(message const& request) noexcept {
+    return request.type == message_type::get_value || request.type == message_type::get_providers;
+  }
+
   static bool is_renewal(message const& request) noexcept {
     return request.type == message_type::renew || request.type == message_type::renew_content;
   }
@@ -100,7 +104,7 @@ class liars::lying final : public liar {
   }
 
   bool about_contacts(peer_ref const& from, message const& request, message& answer) {
-    if (request.type != message_type::find_node && request.type != message_type::get_value) return false;
+    if (request.type != message_type::find_node && !is_search(request)) return false;
     count();
     switch (way_) {
       case 0: return farthest(from, request, answer);
@@ -161,12 +165,13 @@ class liars::lying final : public liar {
 
   /// Never with the content of a genuine record, so that it can be told from one.
   kad::record forged(kad::record r) {
+    std::uint32_t const provides = r.flags & kad::record::flag_provider;
     if (random_.below(4) == 0) {
       r.sequence += out_of_reach;
-      r.flags = kad::record::flag_tombstone;
+      r.flags = provides | kad::record::flag_tombstone;
       r.value.clear();
     } else {
-      r.flags = 0;
+      r.flags = provides;
       r.sequence += random_.below(3);
       r.value.resize(std::min<std::size_t>(r.value.size(), 300));
       r.value.push_back(static_cast<std::uint8_t>(random_.next()));
@@ -203,7 +208,7 @@ class liars::lying final : public liar {
 
   bool forge(peer_ref const& from, message const& request, message& answer) {
     if (is_write(request)) capture(request, true);
-    if (request.type != message_type::get_value) return false;
+    if (!is_search(request)) return false;
     if (request.record && kad::is_content(*request.record)) {
       shown_ = {forged_content(to_bytes(request.key))};
       answer.records.push_back(kad::to_wire(shown_[0], kad::to_wire_ms(shown_[0].lifetime_max), false));
@@ -218,7 +223,7 @@ class liars::lying final : public liar {
   bool keep_old(peer_ref const& from, message const& request, message& answer) {
     if (is_write(request)) capture(request, false);
     if (is_write(request) || is_renewal(request)) return true;
-    if (request.type != message_type::get_value) return false;
+    if (!is_search(request)) return false;
     show(request, answer, false);
     true_contacts(from, request, answer);
     return true;

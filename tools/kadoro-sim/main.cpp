@@ -78,6 +78,10 @@ void print_plan(plan const& p) {
   std::printf("  lifetime %.1f s, think %.1f s, delay %.1f ms, faults for %.1f s every %.1f s, then calm for %.1f s\n",
               in_seconds(p.lifetime), in_seconds(p.think), 1e3 * in_seconds(p.delay), in_seconds(p.length),
               in_seconds(p.fault_gap), in_seconds(p.calm));
+  if (p.provided > 0) std::printf("  %zu contents that members provide\n", p.provided);
+  if (p.session_packets > 0)
+    std::printf("  sessions are followed by others after %.1f s or %llu packets\n", in_seconds(p.session_age),
+                static_cast<unsigned long long>(p.session_packets));
   std::string faults;
   for (std::size_t i = 0; i < fault_count; ++i)
     if (p.faults.has(static_cast<fault>(i))) faults += " " + std::string(to_string(static_cast<fault>(i)));

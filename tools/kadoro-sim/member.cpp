@@ -10,6 +10,17 @@ namespace kadoro_sim {
 using namespace kadoro;
 using namespace std::chrono_literals;
 
+std::string provided_key(std::uint64_t n) {
+  return std::string(as_text(kad::multihash::identity(as_bytes("provided/" + std::to_string(n))).value().bytes()));
+}
+
+bool is_provided(std::string_view key) noexcept {
+  static constexpr std::size_t before = 2;  // function and length
+  return key.size() > before && key.substr(before).starts_with("provided/");
+}
+
+kad::multihash hash_of_provided(std::string_view key) { return kad::multihash::from_bytes(as_bytes(key)).value(); }
+
 /// One operation of a member: keeps others off its key, and is counted until it ends, however it ends.
 class member::operation {
  public:
@@ -133,6 +144,7 @@ void member::crash() {
   publishes_.clear();
   contents_.clear();
   last_get_.clear();
+  last_search_.clear();
   joined_ = announced_ = false;
   state_ = state::off;
 }
@@ -252,7 +264,10 @@ coro::task<void> member::live(member& m) {
   co_await loops.join();
 }
 
-std::string member::random_key() { return "work/" + std::to_string(random_.below(plan_.keys)); }
+std::string member::random_key() {
+  if (plan_.provided > 0 && one_in(2, random_)) return provided_key(random_.below(plan_.provided));
+  return "work/" + std::to_string(random_.below(plan_.keys));
+}
 
 /// One of a few, so that several put the same; some need more than one packet.
 std::string member::random_content() {
@@ -328,7 +343,9 @@ coro::task<void> member::read(member& m) {
 /// Late answers to an earlier GET must not be taken for answers to this one.
 bool member::may_get(std::string const& key) const {
   auto const last = last_get_.find(key);
-  return !busy_keys_.contains(key) && (last == last_get_.end() || last->second.steps().elapsed());
+  auto const last_search = last_search_.find(key);
+  return !busy_keys_.contains(key) && (last == last_get_.end() || last->second.steps().elapsed()) &&
+         (last_search == last_search_.end() || last_search->second.steps().elapsed());
 }
 
 namespace {
@@ -387,7 +404,9 @@ coro::task<void> member::put_once(member& m, std::string key, kad::quorum quorum
   value.append(m.plan_.large_values && one_in(8, m.random_) ? large_size(m.random_) : m.random_.below(400), 'x');
   auto const how = m.put_options(quorum, read_back);
   m.oracle_.on_put(m.id_, as_bytes(key));
-  auto const receipt = co_await m.node_->put(as_bytes(key), as_bytes(value), how);
+  auto putting = is_provided(key) ? m.node_->provide(hash_of_provided(key), how)
+                                  : m.node_->put(as_bytes(key), as_bytes(value), how);
+  auto const receipt = co_await std::move(putting);
   if (!receipt) co_return;
   m.publishes_[key] = receipt->sequence();
   ++m.oracle_.tally().puts;
@@ -405,7 +424,9 @@ coro::task<void> member::withdraw_once(member& m, std::string key) {
   auto const quorum = kad::quorum::majority();
   auto how = m.put_options(quorum, false);
   how.lifetime /= 3;  // the node knows better
-  auto const receipt = co_await m.node_->withdraw(as_bytes(key), how);
+  auto withdrawing =
+      is_provided(key) ? m.node_->unprovide(hash_of_provided(key), how) : m.node_->withdraw(as_bytes(key), how);
+  auto const receipt = co_await std::move(withdrawing);
   if (!receipt) co_return;
   m.publishes_.erase(key);
   m.oracle_.on_withdrawn(m.id_, as_bytes(key), receipt->sequence());
@@ -416,6 +437,10 @@ coro::task<void> member::withdraw_once(member& m, std::string key) {
 }
 
 coro::task<void> member::get_once(member& m, std::string key, bool majority) {
+  if (is_provided(key)) {
+    co_await find_providers_once(m, std::move(key), majority);
+    co_return;
+  }
   operation const under_way(m, key);
   followed_get followed(m.oracle_, m.id_, key, majority);
   kad::get_options how;
@@ -427,6 +452,20 @@ coro::task<void> member::get_once(member& m, std::string key, bool majority) {
   m.oracle_.tally().gets_found += got->found() ? 1u : 0u;
   m.oracle_.end_get(m.id_, followed.watch, *got);
   under_way.ended("GET", got->steps().steps().size());
+}
+
+coro::task<void> member::find_providers_once(member& m, std::string key, bool majority) {
+  operation const under_way(m, key);
+  followed_get followed(m.oracle_, m.id_, key, majority);
+  kad::get_options how;
+  if (majority) how.quorum = kad::quorum::majority();
+  auto const got = co_await m.node_->get_providers(hash_of_provided(key), how);
+  if (!got) co_return;
+  m.last_search_.insert_or_assign(key, *got);
+  ++m.oracle_.tally().gets;
+  m.oracle_.tally().gets_found += got->found() ? 1u : 0u;
+  m.oracle_.end_search(m.id_, followed.watch, *got);
+  under_way.ended("search for providers", got->steps().steps().size());
 }
 
 coro::task<void> member::put_content_once(member& m, std::string value, kad::quorum quorum, bool read_back) {

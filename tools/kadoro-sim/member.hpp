@@ -17,6 +17,11 @@
 
 namespace kadoro_sim {
 
+/// The key of the `n`th content that members provide, a multihash; all others are longer, or begin otherwise.
+std::string provided_key(std::uint64_t n);
+bool is_provided(std::string_view key) noexcept;
+kadoro::kad::multihash hash_of_provided(std::string_view key);
+
 /// What a member that lies says instead of the truth.
 class liar {
  public:
@@ -99,7 +104,8 @@ class member final : private witness {
   kadoro::time_point ended_at() const noexcept { return ended_at_; }
   void disturbed() noexcept { disturbed_at_ = world_.now(); }
 
-  /// What it publishes now, by key: what a GET in calm must find. Only of puts whose receipt was ok.
+  /// What it publishes now, by key: what a GET in calm must find. Only of puts whose receipt was ok. What it provides
+  /// is among that.
   std::map<std::string, std::uint64_t> const& publishes() const noexcept { return publishes_; }
   /// Likewise its contents, by their keys.
   std::set<std::string> const& contents() const noexcept { return contents_; }
@@ -115,6 +121,7 @@ class member final : private witness {
   static kadoro::coro::task<void> get_once(member& m, std::string key, bool majority);
   static kadoro::coro::task<void> put_content_once(member& m, std::string value, kadoro::kad::quorum quorum,
                                                    bool read_back);
+  static kadoro::coro::task<void> find_providers_once(member& m, std::string key, bool majority);
   static kadoro::coro::task<void> get_content_once(member& m, std::string key, bool majority);
 
  private:
@@ -159,6 +166,7 @@ class member final : private witness {
   std::set<std::string> contents_;
   std::set<std::string> busy_keys_;
   std::map<std::string, kadoro::kad::get_result> last_get_;
+  std::map<std::string, kadoro::kad::providers_result> last_search_;
   std::size_t operations_ = 0;
   std::uint64_t values_ = 0;
   std::uint64_t life_ = 0;

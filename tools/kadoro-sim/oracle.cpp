@@ -24,6 +24,10 @@ std::uint64_t hash_of(bytes_view value) noexcept {
   return hash;
 }
 
+bool asks_for_records(message_type what) noexcept {
+  return what == message_type::get_value || what == message_type::get_providers;
+}
+
 bool is_tombstone(wire::record const& what) noexcept { return (what.flags & kad::record::flag_tombstone) != 0; }
 
 }  // namespace
@@ -173,6 +177,17 @@ bool oracle::was_ever_said(peer_id const& publisher, bytes_view key, std::uint64
          });
 }
 
+/// The highest sequence with which it said so. A search shows no sequences; whoever provides again says the same again.
+std::optional<std::uint64_t> oracle::last_said(peer_id const& publisher, bytes_view key, bytes_view value) const {
+  std::optional<std::uint64_t> last;
+  auto const slot = statements_.find({to_bytes(key), publisher});
+  if (slot == statements_.end()) return last;
+  for (auto const& [sequence, all] : slot->second)
+    for (statement const& s : all)
+      if (!s.tombstone && s.value_hash == hash_of(value)) last = sequence;
+  return last;
+}
+
 copy oracle::copy_of(wire::record const& what, bytes_view key) const {
   copy c;
   if (kad::is_content(what)) {
@@ -213,7 +228,7 @@ std::uint64_t oracle::on_asked(peer_id const& self, peer_ref const& to, message 
     if (what.type == message_type::put_value) publishes(self, what);
     if (what.type == message_type::replicate) hands_on(self, what);
   }
-  if (what.type == message_type::get_value) {
+  if (asks_for_records(what.type)) {
     auto const at = gets_.find({self, r.key});
     if (at != gets_.end()) {
       auto& said = at->second->said;
@@ -294,7 +309,7 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
   open_request const r = std::move(at->second);
   requests_.erase(at);
 
-  if (r.type == message_type::get_value) {
+  if (asks_for_records(r.type)) {
     if (answer)
       for (wire::record const& w : answer->records)
         if (copy const c = copy_of(w, r.key); c.genuine)
@@ -341,7 +356,7 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
 
 void oracle::on_served(peer_id const& self, kad::node& node, peer_ref const& from, message const& request,
                        message const& answer, witness::reply how) {
-  if (request.type == message_type::get_value && correct_ever_.contains(self))
+  if (asks_for_records(request.type) && correct_ever_.contains(self))
     for (wire::record const& w : answer.records)
       if (equal(w.publisher, self.bytes())) note_statement(self, w, request.key);
   auto const at = memories_.find(self);
@@ -366,6 +381,7 @@ void oracle::on_served(peer_id const& self, kad::node& node, peer_ref const& fro
       }
       return;
     case message_type::get_value:
+    case message_type::get_providers:
       if (!answer.refusal) served(self, at->second, request, answer);
       [[fallthrough]];
     case message_type::find_node:
@@ -541,7 +557,7 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
   drop_get(self, watch);
   if (!correct(self)) return;  // a liar's GET is true, but nobody follows what it holds itself
   auto const text = "GET of '" + text_of(watch.key) + "' by " + self.short_string();
-  std::map<peer_id, std::uint64_t> highest;  // in the result, tombstones included
+  sequences highest;
   for (auto const* list : {&got.records(), &got.withdrawn()}) {
     for (kad::found_record const& f : *list) {
       peer_id const& publisher = f.value.publisher;
@@ -559,7 +575,38 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
         return;
     }
   }
+  judge_answers(self, watch, text, highest, got);
+  judge_outcome(watch, got, !got.records().empty());
+}
 
+void oracle::end_search(peer_id const& self, get_watch& watch, kad::providers_result const& got) {
+  drop_get(self, watch);
+  if (!correct(self)) return;
+  auto const text = "search for the providers of '" + text_of(watch.key) + "' by " + self.short_string();
+  sequences highest;
+  for (kad::found_record const& f : got.withdrawn()) {
+    highest[f.value.publisher] = f.value.sequence;
+    if (!correct_ever_.contains(f.value.publisher) || f.value.publisher == self) continue;
+    if (!expect(was_said(f.value.publisher, watch.key, f.value.sequence, hash_of(f.value.value), true), check::genuine,
+                [&] { return text + " returned a tombstone that " + f.value.publisher.short_string() + " never said"; }))
+      return;
+  }
+  for (kad::provider const& p : got.providers()) {
+    auto const said = last_said(p.peer, watch.key, kad::detail::encode_addresses(p.addresses));
+    highest[p.peer] = p.peer == self ? ~std::uint64_t{0} : said.value_or(0);  // of itself it knows better
+    if (!correct_ever_.contains(p.peer) || p.peer == self) continue;
+    if (!p.is_signed && plan_.faults.has(fault::forge_records)) continue;
+    if (!expect(said.has_value(), check::genuine,
+                [&] { return text + " returned " + p.peer.short_string() + ", which never said that it is there"; }))
+      return;
+  }
+  judge_answers(self, watch, text, highest, got);
+  judge_outcome(watch, got, !got.providers().empty());
+}
+
+template <class Result>
+void oracle::judge_answers(peer_id const& self, get_watch const& watch, std::string const& text,
+                           sequences const& highest, Result const& got) {
   auto const at_least = [&](peer_id const& publisher, std::uint64_t sequence) {
     auto const at = highest.find(publisher);
     return at != highest.end() && at->second >= sequence;
@@ -574,7 +621,7 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
             return text + " heard sequence " + std::to_string(c.sequence) + " of " + c.publisher.short_string() +
                    " from " + h.from.short_string() + ", which lives for " +
                    std::to_string(seconds(c.until) - seconds(world_.now())) + " s more, but returned " +
-                   (highest.contains(c.publisher) ? std::to_string(highest[c.publisher]) : "nothing") + ": " +
+                   (highest.contains(c.publisher) ? std::to_string(highest.at(c.publisher)) : "nothing") + ": " +
                    got.explain();
           }))
         return;
@@ -600,10 +647,10 @@ void oracle::end_get(peer_id const& self, get_watch& watch, kad::get_result cons
         return;
     }
   }
-  judge_outcome(watch, got);
 }
 
-void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
+template <class Result>
+void oracle::judge_outcome(get_watch const& watch, Result const& got, bool found_any) {
   using kad::get_outcome;
   bool refusal = false;
   bool invalid = false;
@@ -613,11 +660,11 @@ void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
   }
   bool right = false;
   switch (got.outcome()) {
-    case get_outcome::found: right = !got.records().empty(); break;
+    case get_outcome::found: right = found_any; break;
     case get_outcome::not_found:
-      right = got.records().empty() && (got.answered() > 0 || !got.withdrawn().empty());
+      right = !found_any && (got.answered() > 0 || !got.withdrawn().empty());
       break;
-    case get_outcome::only_invalid: right = got.records().empty() && invalid; break;
+    case get_outcome::only_invalid: right = !found_any && invalid; break;
     case get_outcome::refused: right = got.answered() == 0 && refusal; break;
     case get_outcome::timed_out: right = got.answered() == 0 && !watch.said.empty() && !refusal; break;
     case get_outcome::nobody_to_ask: right = watch.said.empty(); break;
@@ -628,6 +675,8 @@ void oracle::judge_outcome(get_watch const& watch, kad::get_result const& got) {
            " answered: " + got.explain();
   });
 }
+
+template void oracle::judge_outcome(get_watch const&, kad::get_result const&, bool);  // of content, elsewhere
 
 // ---- puts -----------------------------------------------------------------------------------------------------------
 

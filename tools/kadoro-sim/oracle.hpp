@@ -134,6 +134,7 @@ class oracle {
   void end_get(peer_id const& self, get_watch& watch, kadoro::kad::get_result const& got);
   void drop_get(peer_id const& self, get_watch const& watch) noexcept;
 
+  void end_search(peer_id const& self, get_watch& watch, kadoro::kad::providers_result const& got);
   void end_content_get(peer_id const& self, get_watch& watch, kadoro::kad::content_result const& got);
 
   void begin_put(peer_id const& self, put_watch& watch);
@@ -214,7 +215,15 @@ class oracle {
   void hands_on(peer_id const& self, message const& what);
   void told(peer_id const& self, slot_name const& slot, std::uint64_t sequence, kadoro::time_point at_most_until);
   bool overtaken(peer_id const& self, get_watch const& watch, peer_id const& publisher, std::uint64_t sequence) const;
-  void judge_outcome(get_watch const& watch, kadoro::kad::get_result const& got);
+  /// By publisher, tombstones included.
+  using sequences = std::map<peer_id, std::uint64_t>;
+  std::optional<std::uint64_t> last_said(peer_id const& publisher, kadoro::bytes_view key,
+                                         kadoro::bytes_view value) const;
+  template <class Result>
+  void judge_answers(peer_id const& self, get_watch const& watch, std::string const& text, sequences const& highest,
+                     Result const& got);
+  template <class Result>
+  void judge_outcome(get_watch const& watch, Result const& got, bool found_any);
   std::string name(slot_name const& of) const;
 
   kadoro::io::sim::world& world_;

@@ -141,7 +141,7 @@ void oracle::end_content_get(peer_id const& self, get_watch& watch, kad::content
     return;
   }
   passed(check::kept_for_getter);
-  judge_outcome(watch, got.details());
+  judge_outcome(watch, got.details(), !got.details().records().empty());
 }
 
 }  // namespace kadoro_sim

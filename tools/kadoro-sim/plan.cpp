@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/transport/datagram/datagram_transport.hpp"
 #include "stream_transport.hpp"
 
 namespace kadoro_sim {
@@ -16,7 +17,21 @@ duration around(duration mean, random_source& random) {
 }
 
 kad::transport_factory transport_of(plan const& p) {
-  return p.transport == transport_kind::stream ? open_stream : kad::open_datagram;
+  if (p.transport == transport_kind::stream) return open_stream;
+  if (p.session_packets == 0) return kad::open_datagram;
+  return [age = p.session_age, packets = p.session_packets](
+             io::context& context, transport::peer_book& book, crypto::identity const& self,
+             kad::node_options const& from) -> result<std::unique_ptr<transport::transport>> {
+    transport::datagram::options how;
+    how.listen = from.listen;
+    how.mode = from.mode;
+    how.swarm_key = from.swarm_key;
+    how.session_age = age;
+    how.session_packets = packets;
+    auto opened = transport::datagram::datagram_transport::open(context, book, self, how);
+    if (!opened) return fail(opened.error());
+    return std::unique_ptr<transport::transport>(std::move(*opened));
+  };
 }
 
 plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
@@ -51,6 +66,14 @@ plan draw_plan(std::uint64_t seed, plan_limits const& limits) {
   p.announced = 30s;
   p.content = 2 + random.below(5);
   p.large_values = p.large_values && p.transport == transport_kind::datagram;  // a stream takes them in its stride
+  if (has_providers(seed) && p.transport == transport_kind::datagram) {
+    chacha20_random more(seed ^ 0x70726f7669646572u);
+    p.provided = 1 + static_cast<std::size_t>(more.below(3));
+    if (one_in(2, more)) {
+      p.session_age = 4s + std::chrono::milliseconds(more.below(8000));
+      p.session_packets = 40 + more.below(100);
+    }
+  }
   return p;
 }
 

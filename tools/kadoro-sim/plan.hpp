@@ -29,20 +29,29 @@ struct plan {
   std::size_t directories = 8;  ///< so many members have one
   std::size_t k = 20;
   std::size_t replicas = 4;
-  std::size_t keys = 8;          ///< that the members put under, and so many contents
-  std::uint64_t content = 4;     ///< one operation in so many is on content; not between streams, which know none
-  kadoro::duration lifetime{};   ///< of the records
-  kadoro::duration announced{};  ///< lifetime of the announcements: their holders are gone long before them
-  kadoro::duration think{};      ///< mean time between the operations of a member
-  kadoro::duration length{};     ///< of the time with faults
-  kadoro::duration calm{};       ///< of the time after them
-  kadoro::duration fault_gap{};  ///< mean time between two faults
-  kadoro::duration delay{};      ///< of a link
-  bool secret = true;            ///< there is a swarm key
-  bool large_values = false;     ///< some values take many datagrams
+  std::size_t keys = 8;               ///< that the members put under, and so many contents
+  std::uint64_t content = 4;          ///< one operation in so many is on content; not between streams, which know none
+  std::size_t provided = 0;           ///< contents that members provide; only where `has_providers`
+  kadoro::duration lifetime{};        ///< of the records
+  kadoro::duration announced{};       ///< lifetime of the announcements: their holders are gone long before them
+  kadoro::duration think{};           ///< mean time between the operations of a member
+  kadoro::duration length{};          ///< of the time with faults
+  kadoro::duration calm{};            ///< of the time after them
+  kadoro::duration fault_gap{};       ///< mean time between two faults
+  kadoro::duration delay{};           ///< of a link
+  kadoro::duration session_age{};     ///< after which a session is followed by another one
+  std::uint64_t session_packets = 0;  ///< likewise, whichever comes first; 0: both are as by default
+  bool secret = true;                 ///< there is a swarm key
+  bool large_values = false;          ///< some values take many datagrams
   transport_kind transport = transport_kind::datagram;
   fault_set faults;
 };
+
+/// One seed in five; the others go as they went before there were providers. None of tests/sim/named_seeds.txt is among
+/// them, so that these still are what found a bug.
+constexpr bool has_providers(std::uint64_t seed) noexcept {
+  return seed % 15 == 2 || seed % 15 == 9 || seed % 15 == 13;
+}
 
 /// How the nodes of such a run speak, friends and foes.
 kadoro::kad::transport_factory transport_of(plan const& p);

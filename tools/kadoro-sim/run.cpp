@@ -351,6 +351,7 @@ void run::calm() {
   if (!over()) check_receipts();
   if (!over()) check_kept();
   if (!over()) check_published();
+  if (!over()) check_providers();
   if (!over()) check_rest();
   if (!over()) check_leave();
   if (!over()) check_latecomer();
@@ -609,6 +610,7 @@ void run::check_published() {
     if (!m->running()) continue;
     for (auto const& [key, sequence] : m->publishes()) {
       if (probes.size() == max_probes) break;
+      if (is_provided(key)) continue;
       probe p;
       p.by = members_[static_cast<std::size_t>(random_.below(members_.size()))].get();
       p.key = key;

@@ -89,6 +89,7 @@ class run final : private kadoro::io::sim::observer {
   void check_first_puts(member& newcomer);
   void check_kept();
   void check_published();
+  void check_providers();
   struct inheritance;
   std::vector<inheritance> inheritance_of(member& leaver) const;
   void check_leave();
