@@ -4,6 +4,7 @@
 
 #include "kadoro/kad/content.hpp"
 #include "kadoro/kad/key.hpp"
+#include "kadoro/transport/datagram/fragment.hpp"
 #include "malice.hpp"
 
 namespace kadoro_sim {
@@ -33,7 +34,7 @@ coro::task<void> hand_on(observed_transport& by, peer_ref to, std::shared_ptr<ka
 class liars::lying final : public liar {
  public:
   lying(liars& all, member& self, fault kind) : all_(all), self_(self), kind_(kind), random_(all.random_.next()) {
-    way_ = random_.below(4);
+    way_ = random_.below(all.run_.made_of().provided > 0 ? 8 : 4);  // older seeds know four ways
     for (std::size_t i = 0; kind == fault::lie_contacts && i < made_up_peers; ++i)
       made_up_.push_back(peer_id::of_ed25519(crypto::identity::generate(random_).public_key()));
   }
@@ -105,13 +106,30 @@ class liars::lying final : public liar {
 
   bool about_contacts(peer_ref const& from, message const& request, message& answer) {
     if (request.type != message_type::find_node && !is_search(request)) return false;
+    if (way_ > 3 && !is_search(request)) return false;
     count();
     switch (way_) {
       case 0: return farthest(from, request, answer);
       case 1: return nobody(request, answer, request.contacts_cursor == 0 ? made_up_.size() : 0);
       case 2: return nobody(request, answer, 12);  // and there are always more
-      default: return fellows(request, answer);
+      case 3: return fellows(request, answer);
+      default: return endless(request, answer, way_ % 2 == 0);
     }
+  }
+
+  /// There is always one more page of records, at the same place or behind it, and nothing in it that means anything.
+  /// The transport tells where to go on where something does not fit, so the second record fits nowhere.
+  bool endless(message const& request, message& answer, bool same_place) {
+    std::uint64_t const here = std::max(request.records_cursor, out_of_reach);
+    store_be(place_.data(), (same_place ? here - 1 : here) << 1);
+    too_large_.resize(transport::datagram::max_large_message_bytes);
+    wire::record junk;
+    junk.signature = no_signature_;
+    answer.records.push_back(junk);
+    junk.publisher = place_;
+    junk.value = too_large_;
+    answer.records.push_back(junk);
+    return true;
   }
 
   bool farthest(peer_ref const& from, message const& request, message& answer) {
@@ -244,6 +262,9 @@ class liars::lying final : public liar {
   std::map<slot_name, kad::record> seen_;
   std::vector<bytes> contents_;  // keys
   std::vector<kad::record> shown_;
+  byte_array<8> place_{};  // a publisher's last bytes, which say where to go on
+  byte_array<64> no_signature_{};
+  bytes too_large_;
 };
 
 void liars::begin() {

@@ -24,6 +24,8 @@ std::uint64_t hash_of(bytes_view value) noexcept {
   return hash;
 }
 
+constexpr std::size_t most_pages = 64;  // of one peer's answer to a GET: many times what there is to read in a run
+
 bool asks_for_records(message_type what) noexcept {
   return what == message_type::get_value || what == message_type::get_providers;
 }
@@ -328,6 +330,9 @@ void oracle::on_answered(std::uint64_t number, result<message> const& answer) {
         return;
       }
       for (wire::record const& w : answer->records) h.copies.push_back(copy_of(w, r.key));
+      if (++h.pages > most_pages)
+        broke(check::lookup_bounded, r.self.short_string() + " has read " + std::to_string(h.pages) + " pages of '" +
+                                         text_of(r.key) + "' from " + r.to.short_string() + ", and asks for more");
       h.asked = answer->records_cursor > 0;  // more pages of records; those of contacts do not matter here
       h.complete = !h.asked;
       if (h.complete) watch.in_order.push_back(i);
@@ -587,8 +592,9 @@ void oracle::end_search(peer_id const& self, get_watch& watch, kad::providers_re
   for (kad::found_record const& f : got.withdrawn()) {
     highest[f.value.publisher] = f.value.sequence;
     if (!correct_ever_.contains(f.value.publisher) || f.value.publisher == self) continue;
-    if (!expect(was_said(f.value.publisher, watch.key, f.value.sequence, hash_of(f.value.value), true), check::genuine,
-                [&] { return text + " returned a tombstone that " + f.value.publisher.short_string() + " never said"; }))
+    if (!expect(
+            was_said(f.value.publisher, watch.key, f.value.sequence, hash_of(f.value.value), true), check::genuine,
+            [&] { return text + " returned a tombstone that " + f.value.publisher.short_string() + " never said"; }))
       return;
   }
   for (kad::provider const& p : got.providers()) {
@@ -661,9 +667,7 @@ void oracle::judge_outcome(get_watch const& watch, Result const& got, bool found
   bool right = false;
   switch (got.outcome()) {
     case get_outcome::found: right = found_any; break;
-    case get_outcome::not_found:
-      right = !found_any && (got.answered() > 0 || !got.withdrawn().empty());
-      break;
+    case get_outcome::not_found: right = !found_any && (got.answered() > 0 || !got.withdrawn().empty()); break;
     case get_outcome::only_invalid: right = !found_any && invalid; break;
     case get_outcome::refused: right = got.answered() == 0 && refusal; break;
     case get_outcome::timed_out: right = got.answered() == 0 && !watch.said.empty() && !refusal; break;

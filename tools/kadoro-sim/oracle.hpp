@@ -52,6 +52,7 @@ struct heard {
   kadoro::time_point asked_at;
   bool asked = true;      ///< not answered yet, or never
   bool complete = false;  ///< all its records came
+  std::size_t pages = 0;  ///< that it answered with
   std::optional<kadoro::time_point> refused_at = {};
   std::vector<copy> copies;
 };
