@@ -41,7 +41,7 @@ class deceived final : public kadoro::transport::transport {
     if (!lies || !answer) co_return answer;
     answer->contacts.clear();
     answer->records.clear();
-    if (how_ == way::with_records) answer->records.emplace_back();  // of nobody
+    if (how_ == way::with_records) answer->records.emplace_back().publisher = by_.bytes();
     answer->records_cursor = how_ == way::same_place ? std::uint64_t{7} : what.records_cursor + 1;
     co_return answer;
   }
