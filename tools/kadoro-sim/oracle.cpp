@@ -617,7 +617,7 @@ void oracle::judge_answers(peer_id const& self, get_watch const& watch, std::str
     auto const at = highest.find(publisher);
     return at != highest.end() && at->second >= sequence;
   };
-  std::size_t const counted = std::min(got.answered(), watch.in_order.size());
+  std::size_t const counted = watch.complete_of(got.answered());
   for (std::size_t n = 0; n < counted; ++n) {
     heard const& h = watch.said[watch.in_order[n]];
     for (copy const& c : h.copies) {

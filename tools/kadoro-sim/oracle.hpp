@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -64,6 +65,14 @@ struct get_watch {
   bool majority = false;
   std::vector<heard> said;
   std::vector<std::size_t> in_order;  ///< of `said`: complete answers, as they came
+
+  /// Of the `answered` peers that a result counts, those that had certainly told all: who pages without end is counted,
+  /// too, once it is given up.
+  std::size_t complete_of(std::size_t answered) const {
+    auto const endless = static_cast<std::size_t>(
+        std::count_if(said.begin(), said.end(), [](heard const& h) { return h.pages > 0 && !h.complete; }));
+    return std::min(answered - std::min(answered, endless), in_order.size());
+  }
 };
 
 /// One PUT of the workload, likewise: the last thing that each peer said to it.

@@ -124,7 +124,7 @@ void oracle::end_content_get(peer_id const& self, get_watch& watch, kad::content
   auto const text = "GET of " + name_of(watch.key) + " by " + self.short_string();
   bool const right = !got.found() || equal(kad::content_key(got.value()), watch.key);
   if (!expect(right, check::genuine, [&] { return text + " returned something else"; })) return;
-  std::size_t const counted = std::min(got.answered(), watch.in_order.size());
+  std::size_t const counted = watch.complete_of(got.answered());
   for (std::size_t n = 0; n < counted && !got.found(); ++n) {
     heard const& h = watch.said[watch.in_order[n]];
     auto const memory_of = memories_.find(h.from);
