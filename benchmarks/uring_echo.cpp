@@ -1,5 +1,6 @@
 // The echo of io_echo on io_uring, by hand and without any library: a multishot receive into a ring of buffers, answers
-// by sendmmsg, both in batches. The limit that kadoro's backend is compared with.
+// by sendmmsg, both in batches. The limit that kadoro's backend is compared with. `send=submit`: answers are submitted
+// to the ring instead, with the next wait.
 
 #include <arpa/inet.h>
 #include <liburing.h>
@@ -14,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/command.hpp"
 #include "common/joined.hpp"
 #include "common/samples.hpp"
 
@@ -32,7 +34,7 @@ void check(int got, char const* what) {
 
 class echo {
  public:
-  echo() : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  explicit echo(bool submits) : submits_(submits), fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -131,11 +133,25 @@ class echo {
   }
 
   void answer() {
-    static_cast<void>(joined_.send(fd_, std::span(messages_).first(taken_)));
+    if (submits_)
+      submit(joined_.join(std::span(messages_).first(taken_)));
+    else
+      static_cast<void>(joined_.send(fd_, std::span(messages_).first(taken_)));
     for (unsigned i = 0; i < taken_; ++i) give_back(ids_[i], static_cast<int>(i));
     io_uring_buf_ring_advance(free_, static_cast<int>(taken_));
   }
 
+  /// The kernel sends a datagram as it takes the submission, so its buffers are free afterwards.
+  void submit(std::span<mmsghdr> all) {
+    for (mmsghdr& one : all) {
+      io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+      io_uring_prep_sendmsg(entry, fd_, &one.msg_hdr, 0);
+      entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    }
+    check(io_uring_submit(&ring_), "io_uring_enter");
+  }
+
+  bool submits_;
   int fd_;
   io_uring ring_{};
   io_uring_buf_ring* free_ = nullptr;
@@ -150,9 +166,9 @@ class echo {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   try {
-    echo self;
+    echo self(bench::command(argc, argv).text("send") == "submit");
     bench::say({{"address", self.address()}});
     std::thread([] {
       std::string line;

@@ -17,14 +17,19 @@ class joined_batch {
  public:
   /// Each of `single` has one part, and the parts of all stand in one array, in order. False if the system took less.
   bool send(int fd, std::span<mmsghdr const> single) {
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < single.size(); i += add(single, i, count++)) continue;
-    for (std::size_t sent = 0; sent < count;) {
-      int const now = sendmmsg(fd, messages_.data() + sent, static_cast<unsigned>(count - sent), 0);
+    for (std::span<mmsghdr> left = join(single); !left.empty();) {
+      int const now = sendmmsg(fd, left.data(), static_cast<unsigned>(left.size()), 0);
       if (now <= 0) return false;
-      sent += static_cast<std::size_t>(now);
+      left = left.subspan(static_cast<std::size_t>(now));
     }
     return true;
+  }
+
+  /// The messages alone, valid until the next call.
+  std::span<mmsghdr> join(std::span<mmsghdr const> single) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < single.size();) i += add(single, i, count++);
+    return std::span(messages_).first(count);
   }
 
  private:
