@@ -249,8 +249,9 @@ def answers(machine, results, blocks, seconds):
                 block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
             for name, other in backends.items():
                 ask = dict(servers=other.at, count=int(100000 * seconds), request=100, answer=100, in_flight=64)
-                _, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask("rate", **ask))
+                got, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask("rate", **ask))
                 block.add(name, "io_echo/core_s", [per_core])
+                block.add(name, "io_echo/s", [got["answered"] / got["seconds"]])
 
         run_blocks(results, "answers", blocks, measure, raw.ping)
     finally:
