@@ -259,29 +259,37 @@ KADORO_DECL void swarm_directory::absorb_announcements(std::uint32_t shard, kad:
 }
 
 /// Asks for the keys of shards that nobody is known for, and of those where a holder has not been described yet.
-/// Returns when the next one is due, of those that are not under way.
+/// Returns when one is due that is not to wait for the next look: the first of a holder that was never described.
 KADORO_DECL time_point swarm_directory::start_fetches() {
+  struct reason {
+    bool urgent = false;  // a holder cannot be contacted before
+    bool described = true;
+  };
   time_point const now = context_.now();
-  std::map<std::uint32_t, bool> wanted;  // and whether a holder cannot be contacted before
-  for (auto const& [id, e] : book_.entries())
-    if (e.listed() && (!e.details || e.details_stale)) wanted[e.shard] = wanted[e.shard] || e.peer->addresses().empty();
+  std::map<std::uint32_t, reason> wanted;
+  for (auto const& [id, e] : book_.entries()) {
+    if (!e.listed() || (e.details && !e.details_stale)) continue;
+    reason& why = wanted[e.shard];
+    why.urgent = why.urgent || e.peer->addresses().empty();
+    why.described = why.described && e.details.has_value();
+  }
   for (std::uint32_t i = 0; i < options_.total_shards; ++i)
-    if (!book_.known(i)) wanted.emplace(i, false);
+    if (!book_.known(i)) wanted.try_emplace(i);
   std::erase_if(attempts_, [&wanted](auto const& a) { return !a.second.under_way && !wanted.contains(a.first); });
 
   time_point next = time_point::max();
   auto at = wanted.lower_bound(next_fetch_);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (at == wanted.end()) at = wanted.begin();
-    auto const [shard, urgent] = *at++;
+    auto const [shard, why] = *at++;
     attempt& a = attempts_[shard];
     if (a.wait == duration::zero()) {
       a.wait = detail::first_fetch;
-      a.next = urgent ? now : now + a.wait;
+      a.next = why.urgent ? now : now + a.wait;
     }
     if (a.under_way) continue;
     if (a.next > now) {
-      next = std::min(next, a.next);
+      if (!why.described && a.wait == detail::first_fetch) next = std::min(next, a.next);
       continue;
     }
     if (fetches_under_way_ >= max_fetches_under_way) {
