@@ -68,12 +68,17 @@ class Block:
 
 def run_blocks(results, chapter, count, measure, ping_us):
     """Runs `measure(block)` until `count` blocks were quiet, or twice as many were tried; a machine that is never quiet
-    gets what there is, and is told so. `ping_us()` gives raw ping-pongs of this moment."""
+    gets what there is, and is told so. Blocks in which somebody failed never count. `ping_us()` gives raw ping-pongs of this moment."""
     kept, noisy = [], []
     for tried in range(2 * count):
         block = Block()
         before = ping_us()
-        measure(block)
+        try:
+            measure(block)
+        except RuntimeError as why:  # of one contestant: what the others did in this block does not count either
+            note(f"{chapter}: a block thrown away: {why}")
+            results.thrown_away += 1
+            continue
         quiet = stats.quiet(before + ping_us())
         (kept if quiet else noisy).append(block)
         note(f"{chapter}: block {len(kept)} of {count}" + ("" if quiet else " thrown away: the machine is noisy"))
