@@ -4,6 +4,7 @@
 
 #include "kadoro/coro/scope.hpp"
 #include "kadoro/coro/sleep.hpp"
+#include "passing_transport.hpp"
 #include "simulated_swarm.hpp"
 
 using namespace kadoro;
@@ -13,32 +14,11 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A transport whose farewell takes its time, and that listens when it is asked to stop, or does not.
-class slow_transport final : public transport::transport {
+class slow_transport final : public passing_transport {
  public:
-  using message = kadoro::transport::message;
-  using peer_ref = kadoro::transport::peer_ref;
-
   slow_transport(std::unique_ptr<transport> inner, duration farewell, bool listens)
-      : inner_(std::move(inner)), farewell_(farewell), listens_(listens) {}
+      : passing_transport(std::move(inner)), farewell_(farewell), listens_(listens) {}
 
-  static transport_factory factory(duration farewell, bool listens) {
-    return [farewell, listens](io::context& context, kadoro::transport::peer_book& book, crypto::identity const& self,
-                               node_options const& options) -> result<std::unique_ptr<transport>> {
-      auto inner = open_datagram(context, book, self, options);
-      if (!inner) return fail(inner.error());
-      return std::unique_ptr<transport>(std::make_unique<slow_transport>(std::move(*inner), farewell, listens));
-    };
-  }
-
-  coro::task<result<message>> request(peer_ref to, message const& what) override {
-    return inner_->request(std::move(to), what);
-  }
-  void set_handler(kadoro::transport::handler* to) noexcept override { inner_->set_handler(to); }
-  std::vector<multiaddr> listen_addresses() const override { return inner_->listen_addresses(); }
-  result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override {
-    return inner_->check_record_fits(key, what);
-  }
-  std::string counters_text() const override { return inner_->counters_text(); }
   coro::task<void> close() override {
     coro::environment const outer = co_await coro::this_environment();
     if (listens_) {
@@ -60,7 +40,6 @@ class slow_transport final : public transport::transport {
     static_cast<void>(over);
   }
 
-  std::unique_ptr<transport> inner_;
   duration farewell_;
   bool listens_;
 };
@@ -109,7 +88,7 @@ TEST_CASE("close within a limit: with none at all there is time for goodbyes") {
 
 TEST_CASE("close within a limit: what takes longer is abandoned") {
   farewell f;
-  f.open(slow_transport::factory(1h, true));
+  f.open(passing_transport::around_datagrams<slow_transport>(duration(1h), true));
   f.close(2s);
   REQUIRE_FALSE(f.outcome.has_value());
   CHECK(f.outcome.error() == errc::timed_out);
@@ -124,7 +103,7 @@ TEST_CASE("close within a limit: what takes longer is abandoned") {
 
 TEST_CASE("close within a limit: what does not listen goes on alone; the node and its host may go") {
   farewell f;
-  f.open(slow_transport::factory(1h, false));
+  f.open(passing_transport::around_datagrams<slow_transport>(duration(1h), false));
   f.close(2s);
   CHECK(f.outcome.error() == errc::timed_out);
   CHECK(f.took == 2s);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "passing_transport.hpp"
 #include "simulated_swarm.hpp"
 
 using namespace kadoro;
@@ -17,22 +18,10 @@ namespace {
 enum class way { same_place, further_on, with_records };
 
 /// Datagrams of a node to whom one peer answers without end.
-class deceived final : public kadoro::transport::transport {
+class deceived final : public passing_transport {
  public:
-  using message = kadoro::transport::message;
-  using peer_ref = kadoro::transport::peer_ref;
-
   deceived(std::unique_ptr<transport> inner, peer_id by, way how)
-      : inner_(std::move(inner)), by_(std::move(by)), how_(how) {}
-
-  static transport_factory factory(peer_id const& by, way how) {
-    return [by, how](io::context& context, kadoro::transport::peer_book& book, crypto::identity const& self,
-                     node_options const& options) -> result<std::unique_ptr<transport>> {
-      auto inner = open_datagram(context, book, self, options);
-      if (!inner) return fail(inner.error());
-      return std::unique_ptr<transport>(std::make_unique<deceived>(std::move(*inner), by, how));
-    };
-  }
+      : passing_transport(std::move(inner)), by_(std::move(by)), how_(how) {}
 
   coro::task<result<message>> request(peer_ref to, message const& what) override {
     using kadoro::transport::message_type;
@@ -45,16 +34,8 @@ class deceived final : public kadoro::transport::transport {
     answer->records_cursor = how_ == way::same_place ? std::uint64_t{7} : what.records_cursor + 1;
     co_return answer;
   }
-  void set_handler(kadoro::transport::handler* to) noexcept override { inner_->set_handler(to); }
-  std::vector<multiaddr> listen_addresses() const override { return inner_->listen_addresses(); }
-  result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override {
-    return inner_->check_record_fits(key, what);
-  }
-  std::string counters_text() const override { return inner_->counters_text(); }
-  coro::task<void> close() override { return inner_->close(); }
 
  private:
-  std::unique_ptr<transport> inner_;
   peer_id by_;
   way how_;
 };
@@ -66,7 +47,7 @@ struct deceived_swarm : simulated_swarm {
   deceived_swarm(std::size_t members, node_options const& options, way how) : simulated_swarm(91) {
     for (std::size_t i = 0; i < members; ++i) add(options);
     node_options lied_to = options;
-    lied_to.transport = deceived::factory(nodes[liar]->id(), how);
+    lied_to.transport = passing_transport::around_datagrams<deceived>(nodes[liar]->id(), how);
     lied_to.mode = peer_mode::client;
     add(lied_to);
     join_all();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kadoro/base/random.hpp"
+#include "passing_transport.hpp"
 #include "simulated_swarm.hpp"
 
 using namespace kadoro;
@@ -24,13 +25,10 @@ kadoro::transport::peer_list made_up(kadoro::transport::peer_book& book, std::si
 }
 
 /// Datagrams of a node that names peers that do not exist, and nobody else.
-class liar final : public kadoro::transport::transport, private kadoro::transport::handler {
+class liar final : public passing_transport, private kadoro::transport::handler {
  public:
-  using message = kadoro::transport::message;
-  using peer_ref = kadoro::transport::peer_ref;
-
   liar(std::unique_ptr<transport> inner, kadoro::transport::peer_book& book)
-      : inner_(std::move(inner)), fakes_(made_up(book, 300)) {}
+      : passing_transport(std::move(inner)), fakes_(made_up(book, 300)) {}
 
   static transport_factory factory() {
     return [](io::context& context, kadoro::transport::peer_book& book, crypto::identity const& self,
@@ -41,19 +39,10 @@ class liar final : public kadoro::transport::transport, private kadoro::transpor
     };
   }
 
-  coro::task<result<message>> request(peer_ref to, message const& what) override {
-    return inner_->request(std::move(to), what);
-  }
   void set_handler(kadoro::transport::handler* to) noexcept override {
     handler_ = to;
     inner_->set_handler(to == nullptr ? nullptr : this);
   }
-  std::vector<multiaddr> listen_addresses() const override { return inner_->listen_addresses(); }
-  result<std::size_t> check_record_fits(bytes_view key, wire::record const& what) const override {
-    return inner_->check_record_fits(key, what);
-  }
-  std::string counters_text() const override { return inner_->counters_text(); }
-  coro::task<void> close() override { return inner_->close(); }
 
  private:
   reply on_request(peer_ref const& from, message const& request, message& answer) override {
@@ -71,7 +60,6 @@ class liar final : public kadoro::transport::transport, private kadoro::transpor
   void on_peer_confirmed(peer_ref const& who) override { handler_->on_peer_confirmed(who); }
   void on_peer_lost(peer_ref const& who, error const& why) override { handler_->on_peer_lost(who, why); }
 
-  std::unique_ptr<transport> inner_;
   kadoro::transport::handler* handler_ = nullptr;
   peer_list fakes_;
 };
