@@ -66,6 +66,7 @@ class observed_transport final : public kadoro::transport::transport, private ka
   bool knock(peer_ref const& who, kadoro::io::endpoint const& where, kadoro::bytes_view nonce) override {
     return inner_->knock(who, where, nonce);
   }
+  bool receiving(peer_ref const& who) const override { return inner_->receiving(who); }
   int first_contact_round_trips() const noexcept override { return inner_->first_contact_round_trips(); }
   kadoro::coro::task<void> close() override { return inner_->close(); }
 
