@@ -1,22 +1,13 @@
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "io/backends.hpp"
+#include "io/own_network.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/node.hpp"
 
@@ -56,33 +47,6 @@ bool all_know_all(swarm const& nodes) {
 
 void close(io::context& context, swarm const& nodes) {
   for (auto const& n : nodes) context.run(n->close());
-}
-
-/// Runs in a network of its own, whose loopback device has all of 80.0.0.0/8: addresses that count as public. What the
-/// system says, if it does not allow it.
-std::string in_a_public_network(std::function<void()> const& what) {
-  std::string refused;
-  std::thread([&] {
-    if (::unshare(CLONE_NEWNET) != 0) {
-      refused = std::strerror(errno);
-      return;
-    }
-    int const control = ::socket(AF_INET, SOCK_DGRAM, 0);
-    ::ifreq up{};
-    std::strcpy(up.ifr_name, "lo");
-    up.ifr_flags = IFF_UP;
-    ::ifreq address{};
-    std::strcpy(address.ifr_name, "lo:1");
-    ::sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = ::htonl(0x50000001);  // a loopback device answers for the whole net of its address
-    std::memcpy(&address.ifr_addr, &at, sizeof at);
-    if (::ioctl(control, SIOCSIFFLAGS, &up) != 0 || ::ioctl(control, SIOCSIFADDR, &address) != 0)
-      refused = std::strerror(errno);
-    ::close(control);
-    if (refused.empty()) what();
-  }).join();
-  return refused;
 }
 
 }  // namespace
@@ -129,7 +93,9 @@ TEST_CASE("nodes on sockets: two islands become one swarm when a node comes that
 }
 
 TEST_CASE("nodes on sockets: at a public address some are dialled back, and only these are called public") {
-  std::string const refused = in_a_public_network([] {
+  std::string const refused = io_test::in_own_network([] {
+    // Addresses that count as public; a loopback device answers for the whole net of its address.
+    REQUIRE(io_test::set_up("lo:1", 0x50000001));
     auto const opened = io_test::open_asio();
     REQUIRE(opened.has_value());
     io::context& context = *opened->context;
