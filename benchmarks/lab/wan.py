@@ -1,15 +1,17 @@
-"""At a distance of 76 ms: PUT and GET between nodes that know each other, and a swarm that starts."""
+"""At a distance of 76 ms: PUT and GET between nodes that know each other, a swarm that starts, and the system before kadoro."""
 
+import time
 
 from . import shards, stats
 from .distance import Distance, possible
 from .latency import VALUE_BYTES, checked
-from .machine import note
+from .machine import note, start
 from .raw import Raw
 from .results import run_blocks
 from .swarm import Kadoro
 
 RTT_MS = 76
+FAILING_PUTS = 5
 ROWS = ("wan_put_all", "wan_get", "wan_announced", "wan_complete")
 
 
@@ -38,6 +40,9 @@ def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
                     block.add(each.name, "wan_complete_ms", times.complete)
 
             run_blocks(results, "distance", blocks, measure, lambda: raw.ping(20))
+            for swarm in swarms:
+                if swarm.name in ("kadoro", "rust"):
+                    put_to_a_client(swarm, machine, lab.hosts(4002), results)
         finally:
             for swarm in swarms:
                 swarm.stop()
@@ -66,6 +71,32 @@ def watched(swarm, block, key, count):
         note(f"{swarm.name}: of {count} puts {said['failures']} failed, a watcher heard of {len(heard['mono_us'])}")
         return
     block.add(swarm.name, "wan_watch", [at - began for began, at in zip(said["mono_us"], heard["mono_us"])])
+
+
+def put_to_a_client(contestant, machine, hosts, results):
+    """What the system before kadoro was, without knowing it: everybody a client of the DHT, the rendezvous too. A PUT there
+    has to fail; after how long, and with which words?"""
+    nodes = []
+    try:
+        for i in (0, 1):
+            inside, listen = hosts[i]
+            seed = {"bootstrap": nodes[0].read()["address"]} if i else {}
+            nodes.append(start(machine, contestant.program, None, inside, listen=listen, mode="client", **seed))
+        nodes[1].read()
+        time.sleep(1)  # until they have shaken hands
+        said = [nodes[1].ask("put", kind="content", tag=f"nobody{i}", bytes=VALUE_BYTES, count=1)
+                for i in range(FAILING_PUTS)]
+    except RuntimeError as why:
+        note(f"{contestant.name}, rendezvous a client: {why}")
+        return
+    finally:
+        for node in nodes:
+            node.stop()
+    if not all(one["failures"] for one in said):
+        note(f"{contestant.name}: a PUT succeeded where nobody stores")
+        return
+    what = f"all are clients, {contestant.name}: a PUT fails with `{said[-1]['why']}` after"
+    results.report("distance", what.replace("|", "/"), stats.p50([one["seconds"] * 1000 for one in said]), "ms")
 
 
 def judge(results):
