@@ -79,7 +79,7 @@ class Contestants(unittest.TestCase):
                 return {"us": [1] * count, "seconds": count / in_flight, "failures": 0}
 
         run = results.Results()
-        throughput.curve(run, swarm.Js, Asker(), 1000)
+        throughput.gets_curve(run, swarm.Js, Asker(), 1000)
         self.assertEqual([what for _, what, _, _ in run.figures],
                          [f"gets/s at {n} in flight, js" for n in (1, 4, 16, 32, 64)])
 
