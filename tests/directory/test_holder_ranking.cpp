@@ -156,6 +156,15 @@ TEST_CASE("cover: few peers where some hold several shards, and each shard at th
   swarm_view const anyway = swarm_of(
       {{maker(1).rtt(50ms)}, {maker(1).rtt(50ms), maker(2).rtt(1ms)}, {maker(1).rtt(50ms)}, {maker(2).rtt(1ms)}});
   CHECK(numbers(cover(anyway)) == "1 2 1 2");
+  // One whose shards all go to others, that are asked anyway, is not asked.
+  swarm_view const outdone = swarm_of({{maker(1).rtt(90ms), maker(2).rtt(1ms)},
+                                       {maker(1).rtt(90ms), maker(3).rtt(1ms)},
+                                       {maker(1).rtt(90ms), maker(4).rtt(1ms)},
+                                       {maker(2).rtt(1ms)},
+                                       {maker(3).rtt(1ms)},
+                                       {maker(4).rtt(1ms)}});
+  CHECK(numbers(cover(outdone)) == "2 3 4 2 3 4");
+  CHECK(cover(outdone).peers.size() == 3);
 }
 
 TEST_CASE("cover: holes are named, with the reason") {

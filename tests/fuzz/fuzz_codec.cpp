@@ -33,8 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     auto const page = transport::datagram::cut_answer(*answer, 1200, large);
     std::size_t const bytes_of_page = wire::encoded_size(page.what);
     if (bytes_of_page > page.bytes_at_most) __builtin_trap();
-    std::size_t const shown = page.what.records.size() + page.passed_over;
-    if (shown < answer->records.size() && page.what.records_cursor == 0) __builtin_trap();
+    std::size_t const shown = page.what.records.size() + page.what.providers.size() + page.passed_over;
+    if (shown < answer->records.size() + answer->providers.size() && page.what.records_cursor == 0) __builtin_trap();
   }
   return 0;
 }

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -63,6 +64,25 @@ TEST_CASE("inbox, backends: what threads post runs on the context's thread, each
     for (std::thread& t : posting) t.join();
     CHECK(in_order == threads * each);
     CHECK(here == threads * each);
+  });
+}
+
+TEST_CASE("inbox, backends: one that is taken while the context runs is waited for, too") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    static constexpr auto ask = [](io::context& of, std::thread& other) -> coro::task<void> {
+      coro::event answered;
+      other = std::thread([inbox = of.inbox(), &answered]() mutable {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        auto const taken = inbox->post([&answered] { answered.set(); });
+        if (!taken) std::abort();
+        inbox.reset();
+      });
+      auto const woken = co_await answered.wait();
+      static_cast<void>(woken);
+    };
+    std::thread other;
+    context.run(ask(context, other));
+    other.join();
   });
 }
 

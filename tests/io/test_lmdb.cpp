@@ -133,6 +133,38 @@ TEST_CASE("lmdb: one at a time") {
   CHECK(read(second));
 }
 
+TEST_CASE("lmdb: one that is killed while it starts keeps nobody out") {
+  scratch_file const file;
+  {
+    std::vector<database_change> many;
+    for (int i = 0; i < 20'000; ++i) many.push_back(put("key " + std::to_string(i), std::string(600, 'x')));
+    io::lmdb::database d(file.path());
+    REQUIRE(read(d));
+    REQUIRE(d.commit(many, kind::whole));
+  }
+  for (int i = 0; i < 5; ++i) {
+    ::pid_t const child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      io::lmdb::database d(file.path());
+      static_cast<void>(read(d));
+      for (;;) ::pause();
+    }
+    std::string const children = "/proc/" + std::to_string(child) + "/task/" + std::to_string(child) + "/children";
+    bool probes = false;
+    for (int look = 0; look < 10'000 && !probes; ++look) {
+      probes = !content_of(children).empty();
+      ::usleep(50);
+    }
+    ::kill(child, SIGKILL);
+    REQUIRE(::waitpid(child, nullptr, 0) == child);
+    io::lmdb::database next(file.path());
+    auto const there = read(next);
+    REQUIRE_MESSAGE(there.has_value(), (there ? std::string() : there.error().message()));
+    CHECK(there->size() == 20'000);
+  }
+}
+
 TEST_CASE("lmdb: full is said, and nothing is lost") {
   scratch_file const file;
   io::lmdb::database_options small;

@@ -199,6 +199,8 @@ TEST_CASE("persistence: a node that is to refuse takes nothing while it cannot w
   CHECK(refused.stored() == 1);
   CHECK(refused.refused() == 1);
   CHECK(s.swarm.get(1, "first").found());  // it goes on to answer
+  CHECK(s.swarm.withdraw(0, "first").stored() == 2);
+  CHECK_FALSE(s.swarm.get(1, "first").found());  // but not with what is withdrawn
   s.swarm.world.run_for(10s);
   CHECK(s.swarm.put(0, "third", "x", durable()).durable() == 2);
 }

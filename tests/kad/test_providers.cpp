@@ -278,6 +278,30 @@ TEST_CASE("providers: a foreign provider is taken at its own word, and is found"
   CHECK(held->remaining <= 48h);
 }
 
+TEST_CASE("providers: foreign ones are found among many that sign, also by one that meets their holders as it asks") {
+  static constexpr std::size_t count = 60;  // every fourth is foreign
+  provider_swarm swarm(5);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto const self = crypto::identity::generate(swarm.hosts[0]->random());
+    record entry = record::make(self, content.bytes(), 7, 1h, record::flag_provider, {});
+    if (i % 4 == 0) entry.signature.fill(0);
+    if (i % 4 == 0) entry.sequence = 0;
+    for (auto const& holder : swarm.nodes) {
+      record_store& at = holder->store();
+      auto const put = entry.is_signed()
+                           ? at.put(entry, record_store::origin::handed_on, std::nullopt, 1h, swarm.world.now())
+                           : at.put_unsigned(entry, entry.publisher, std::nullopt, swarm.world.now());
+      CHECK_FALSE(put.refused);
+    }
+  }
+  swarm.add(provider_swarm::options(5));
+  for (std::size_t asker : {std::size_t{5}, std::size_t{2}}) {
+    auto const got = swarm.providers(asker);
+    CHECK(got.providers().size() == count);
+    for (provider const& each : got.providers()) CHECK(each.holders <= 5);
+  }
+}
+
 TEST_CASE("providers: renewed at foreign peers, and noted by those that come later") {
   mixed_swarm swarm(3, 1);
   CHECK(swarm.provide(2, lasting(20s)).ok());

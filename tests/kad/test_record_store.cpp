@@ -144,6 +144,36 @@ TEST_CASE("publishers come in the order of their cursor") {
   CHECK(order == expected);
 }
 
+TEST_CASE("a page has what fits, and says where the next one begins") {
+  fixture f;
+  for (std::uint8_t i = 1; i < 20; ++i) {
+    CHECK_FALSE(f.put(make(i, "key", 7), origin::handed_on, 0s));
+    CHECK_FALSE(f.put(make(i, "kez", 7), origin::handed_on, 0s));
+    CHECK_FALSE(
+        f.put(record::make(identity(i), as_bytes("key 2"), 7, 100s, record::flag_provider, {}), origin::handed_on, 0s));
+  }
+  std::vector<record_store::held> all;
+  f.store.get(as_bytes("key"), at(1s), all);
+  REQUIRE(all.size() == 19);
+  std::vector<kad::peer_id> in_pages;
+  record_store::page next{0, 400, nullptr};
+  std::size_t pages = 0;
+  do {
+    std::vector<record_store::held> some;
+    next.from = f.store.get(as_bytes("key"), at(1s), some, next);
+    CHECK(some.size() == (pages < 4 ? 4 : 3));  // each has 5 bytes, 64 of signature, and what names it
+    for (auto const& one : some) in_pages.push_back(one.value->publisher);
+    ++pages;
+  } while (next.from != 0 && pages < 10);
+  CHECK(pages == 5);
+  REQUIRE(in_pages.size() == all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(in_pages[i] == all[i].value->publisher);
+  // What is not wanted takes no room.
+  std::vector<record_store::held> none;
+  CHECK(f.store.get(as_bytes("key 2"), at(1s), none, {0, 400, [](record const& r) { return !r.provides(); }}) == 0);
+  CHECK(none.empty());
+}
+
 TEST_CASE("only the publisher extends the life of a record") {
   fixture f;
   record const r = make(1, "k", 3);

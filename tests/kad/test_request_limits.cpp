@@ -103,7 +103,9 @@ TEST_CASE_FIXTURE(fixture, "request gate: each kind has its limit, and what is w
   CHECK(*wait >= 1s);
   CHECK(gate.counters().refused_written_bytes == 1);
   CHECK(serves(who, request(message_type::put_value, 1000)));
-  for (int i = 0; i < 200; ++i) CHECK(serves(who, request(message_type::push)));  // answers a request of ours
+  for (int i = 0; i < 17; ++i) CHECK(serves(who, request(message_type::push)));  // its signatures are verified, too
+  CHECK_FALSE(serves(who, request(message_type::push)));
+  CHECK(gate.counters().refused_writes == 1);
 }
 
 TEST_CASE_FIXTURE(fixture,
@@ -137,6 +139,35 @@ TEST_CASE_FIXTURE(fixture, "request gate: it remembers so many, and forgets who 
   now += 1min;
   CHECK(serves(at(in_range(200, 1)), request(message_type::ping)));
   CHECK(gate.peers() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "request gate: who finds no place, and has no range, is limited with all others like it") {
+  peer_list all;
+  for (std::size_t i = 0; i < request_gate::max_peers + 10; ++i)
+    all.push_back(at(io::endpoint::v4({10, 1, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)}, 4001)));
+  for (std::size_t i = 0; i < request_gate::max_peers; ++i) CHECK(serves(all[i], request(message_type::ping)));
+  std::size_t served = 0;
+  for (std::size_t i = request_gate::max_peers; i < all.size(); ++i)
+    for (int each = 0; each < 30; ++each) served += serves(all[i], request(message_type::put_value, 1)) ? 1u : 0u;
+  CHECK(served == 40);  // as a range
+  CHECK(serves(all[0], request(message_type::put_value, 1)));
+}
+
+TEST_CASE("request limits: whether a peer lives is asked even where it wants a pause") {
+  request_limits limits;
+  limits.reads = {0.02, 3};
+  two_nodes both(limits);
+  peer_ref const server = both.client->peer_of(both.server->id());
+  auto const ping = [&] { return both.client_host.run(both.client->ping(server)); };
+  for (int i = 0; i < 5; ++i) static_cast<void>(ping());
+  auto const refused = ping();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == condition::refused);
+  both.server_host.set_online(false);
+  auto const dead = ping();
+  both.server_host.set_online(true);
+  REQUIRE_FALSE(dead);
+  CHECK(dead.error() != condition::refused);
 }
 
 TEST_CASE("request limits: the receipt says when to ask again, and until then that peer is not asked") {

@@ -368,6 +368,33 @@ TEST_CASE("watch: hundreds of publishers arrive in parts, and each once") {
   CHECK(publishers.size() == many);
 }
 
+TEST_CASE("watch: what is not in a full telling any more ends, however many pages that has") {
+  simulated_swarm swarm(49);
+  for (int i = 0; i < 3; ++i) swarm.add();
+  swarm.join_all();
+  std::vector<record> all;
+  for (std::size_t i = 0; i < 13; ++i) {
+    auto const publisher = crypto::identity::generate(swarm.hosts[0]->random());
+    auto const life = i == 0 ? duration(30s) : duration(1h);
+    all.push_back(record::make(publisher, as_bytes("key"), 7, life, 0, as_bytes("by " + std::to_string(i))));
+  }
+  auto const hand_on = [&swarm](record const& what) {
+    auto const put = swarm.nodes[1]->store().put(what, record_store::origin::handed_on, std::nullopt, what.lifetime_max,
+                                                 swarm.world.now());
+    CHECK_FALSE(put.refused);
+  };
+  for (record const& each : all) hand_on(each);
+  watched w(swarm, 2, "key");
+  swarm.world.run_for(3s);
+  CHECK(w.by.seen.size() == all.size());
+  swarm.crash(1);
+  swarm.start(1);
+  for (std::size_t i = 1; i < all.size(); ++i) hand_on(all[i]);
+  swarm.world.run_for(60s);
+  REQUIRE(w.by.seen.size() == all.size() + 1);
+  CHECK(w.by.said.ends_with(" expire:by 0"));
+}
+
 TEST_CASE("watch: a holder that restarts is watched again at once") {
   simulated_swarm swarm(49);
   for (int i = 0; i < 2; ++i) swarm.add();

@@ -369,6 +369,19 @@ TEST_CASE("fragments: whoever stops waiting, or leaves, stops the rest") {
     CHECK(w.b.transport->counts().of(drop::fragments_expired) == 1);
     CHECK(w.puts == 0);
   }
+  SUBCASE("puts are cancelled, as many as the peer puts together at once: they give way to the next") {
+    for (std::size_t i = 0; i < datagram::reassembly::max_messages; ++i) {
+      ended.reset();
+      w.a.host.spawn(limited(w, true, 120ms, ended));
+      w.world.run_for(200ms);
+      REQUIRE(ended);
+    }
+    REQUIRE(w.puts == 0);
+    auto const next = w.put(some_bytes(large_value));
+    REQUIRE_MESSAGE(next.has_value(), (next ? std::string() : next.error().message()));
+    CHECK(w.puts == 1);
+    CHECK(w.kept == some_bytes(large_value));
+  }
   SUBCASE("the sender of an answer closes") {
     w.a.host.spawn(limited(w, false, 10s, ended));
     w.world.run_for(120ms);

@@ -218,7 +218,6 @@ class liars::lying final : public liar {
     std::sort(shown_.begin(), shown_.end(), [](kad::record const& a, kad::record const& b) {
       return transport::cursor_of(a.publisher.bytes()) < transport::cursor_of(b.publisher.bytes());
     });
-    answer.records_cursor = request.records_cursor;
     for (kad::record const& r : shown_)
       answer.records.push_back(kad::to_wire(r, kad::to_wire_ms(r.lifetime_max), false));
     if (!shown_.empty()) count();

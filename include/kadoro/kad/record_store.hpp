@@ -144,10 +144,19 @@ class record_store {
   /// That content, if it is held.
   std::optional<held> find_content(bytes_view key, time_point now) { return find(key, peer_id(), now); }
 
-  /// All live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
+  /// Which records of a key are wanted: those behind a place, and only as many as one answer can hold.
+  struct page {
+    std::uint64_t from = 0;                            ///< see `transport::cursor_of`
+    std::size_t bytes = static_cast<std::size_t>(-1);  ///< roughly what they are in a message
+    bool (*wanted)(record const&) = nullptr;           ///< null: all
+  };
+
+  /// The live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
   /// publisher, content before them. One of each publisher: of unsigned ones, what it brought itself, else what lives
-  /// longest. Clears `out` first.
-  KADORO_DECL void get(bytes_view key, time_point now, std::vector<held>& out);
+  /// longest. Clears `out` first. Returns where the next page begins, 0 if that was all. Costs what is in the page,
+  /// not what is in the key, but for what was relayed.
+  KADORO_DECL std::uint64_t get(bytes_view key, time_point now, std::vector<held>& out, page const& which);
+  void get(bytes_view key, time_point now, std::vector<held>& out) { get(key, now, out, page()); }
   /// What the publisher itself said; nothing that was relayed.
   KADORO_DECL std::optional<held> find(bytes_view key, peer_id const& publisher, time_point now);
 
@@ -212,6 +221,9 @@ class record_store {
   };
   struct slot_view {
     KADORO_DECL slot_view(bytes_view slot_key, peer_id const& slot_owner, bool is_relayed = false) noexcept;
+    /// The first there may be from that place on.
+    slot_view(bytes_view slot_key, std::uint64_t place, bool is_relayed) noexcept
+        : key(slot_key), relayed(is_relayed), cursor(place) {}
     slot_view(slot_name const& of) noexcept
         : key(of.key), relayed(of.relayed), cursor(of.cursor), owner(of.owner.bytes()) {}
 

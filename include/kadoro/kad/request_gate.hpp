@@ -37,7 +37,7 @@ struct request_counters {
 /// Refuses what one peer or one address range asks too much of, and says when it may be asked again.
 ///
 /// Remembers at most `max_peers` and `max_ranges`. A peer that comes when all places are taken counts against its range
-/// only, a range against one bucket that it shares with all others like it.
+/// only; a range then, and a peer without a range, against one bucket that it shares with all others like it.
 class request_gate {
  public:
   static constexpr std::size_t max_peers = 4096;
@@ -49,8 +49,8 @@ class request_gate {
   KADORO_DECL std::optional<duration> check(transport::peer const& from, transport::message const& request,
                                             time_point now);
 
-  std::size_t peers() const noexcept { return peers_.size(); }
-  std::size_t ranges() const noexcept { return ranges_.size(); }
+  std::size_t peers() const noexcept { return peers_.taken.size(); }
+  std::size_t ranges() const noexcept { return ranges_.taken.size(); }
   request_counters const& counters() const noexcept { return counters_; }
 
  private:
@@ -64,14 +64,23 @@ class request_gate {
     time_point last{};
   };
 
-  KADORO_DECL std::optional<duration> take(allowance& of, transport::work kind, double bytes, time_point now);
+  /// Those that are remembered.
   template <class Name>
-  allowance* find(std::map<Name, allowance>& among, Name const& who, std::size_t most, double times, time_point now);
+  struct places {
+    /// Null: there is none left. Makes room, but looks for it once a second at most: it costs a look at all of them.
+    allowance* find(Name const& who, time_point now);
 
-  request_limits limits_;
-  duration idle_;  ///< after so long everything is as at the beginning
-  std::map<transport::peer_id, allowance> peers_;
-  std::map<std::uint64_t, allowance> ranges_;
+    std::size_t most;
+    duration idle;    ///< after so long everything is as at the beginning
+    allowance fresh;  ///< what a new one may do
+    std::map<Name, allowance> taken = {};
+    time_point swept = {};
+  };
+
+  KADORO_DECL std::optional<duration> take(allowance& of, transport::work kind, double bytes, time_point now);
+
+  places<transport::peer_id> peers_;
+  places<std::uint64_t> ranges_;
   allowance others_;
   request_counters counters_;
 };

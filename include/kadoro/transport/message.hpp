@@ -40,8 +40,8 @@ struct message {
   message_type type = message_type::ping;
   bytes_view key;
   std::optional<wire::record> record;
-  /// In an answer: publishers in the order of `cursor_of`; the transport sends what fits. In a request (a push): all of
-  /// them, or `too_large`.
+  /// In an answer: publishers in the order of `cursor_of`, as `providers` are; the transport sends what fits. In a
+  /// request (a push): all of them, or `too_large`.
   pooled_vector<wire::record> records;
   /// Only those with a confirmed address are sent, and only that. In an answer: what fits. In a request (a push): all.
   peer_list contacts;

@@ -30,14 +30,16 @@ class observed_addresses {
     std::erase_if(words_, [now](observation const& w) { return now - w.when >= life; });
     auto const known =
         std::find_if(words_.begin(), words_.end(), [&by](observation const& w) { return one_source(w.by, by); });
+    std::optional<io::endpoint> before;
     if (known != words_.end()) {
-      io::endpoint const before = known->seen;
+      before = known->seen;
       words_.erase(known);
-      // It sees this end elsewhere than before. What the others have said is of the past too.
-      if (before != seen) std::erase_if(words_, [&before](observation const& w) { return w.seen == before; });
     }
     if (words_.size() == max_sources) words_.erase(words_.begin());
     words_.push_back({seen, by, now, false});
+    // Enough of them see this end elsewhere than before: what the others have said is of the past too.
+    if (before && *before != seen && said_by(seen) >= enough)
+      std::erase_if(words_, [&before](observation const& w) { return w.seen == *before; });
   }
 
   /// Oldest first.

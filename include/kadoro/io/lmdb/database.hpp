@@ -8,8 +8,9 @@
 namespace kadoro::inline KADORO_ABI::io::lmdb {
 
 struct database_options {
-  /// What the file may grow to; it is as large as what is in it, plus what commits need to write beside the old.
-  std::size_t max_bytes = std::size_t{1} << 30;
+  /// What the file may grow to; it is as large as what is in it, plus what commits need to write beside the old. That
+  /// is twice as much where all is written anew: a node's store, full of records of 4 KiB, takes 1 GiB so.
+  std::size_t max_bytes = std::size_t{4} << 30;
   /// LMDB trusts its file, and can crash on a damaged one: with this a child process reads it first. Costs a fork, and
   /// reading it twice.
   bool probe = true;

@@ -74,6 +74,7 @@ class context final : public io::context {
   KADORO_DECL void claim_thread();
   KADORO_DECL bool idle() noexcept;
   KADORO_DECL void await();
+  KADORO_DECL std::optional<duration> time_to_wait() noexcept;
   KADORO_DECL bool spin(std::optional<duration> limit);
   KADORO_DECL void turn();
   KADORO_DECL void run_ready();

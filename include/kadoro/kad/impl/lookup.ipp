@@ -253,14 +253,16 @@ KADORO_DECL coro::task<void> lookup::run(visitor& sees) {
   co_await asks.join();
 }
 
-/// Whether something in an answer is what was asked for: an entry of the first page, or a record at the cursor or
-/// behind.
+/// Whether something in an answer is what was asked for: a record or a provider at the cursor or behind.
 inline bool belongs_to_page(transport::message const& answer, std::uint64_t cursor) {
-  if (cursor == 0 && !answer.providers.empty()) return true;
-  return std::any_of(answer.records.begin(), answer.records.end(), [cursor](wire::record const& r) {
-    bool const named = r.publisher.empty() || multiformats::peer_id::from_bytes(r.publisher).has_value();
-    return named && transport::cursor_of(r.publisher) >= cursor;
-  });
+  auto const belongs = [cursor](bytes_view name) {
+    bool const named = name.empty() || multiformats::peer_id::from_bytes(name).has_value();
+    return named && transport::cursor_of(name) >= cursor;
+  };
+  return std::any_of(answer.records.begin(), answer.records.end(),
+                     [&](wire::record const& r) { return belongs(r.publisher); }) ||
+         std::any_of(answer.providers.begin(), answer.providers.end(),
+                     [&](wire::peer const& p) { return belongs(p.id); });
 }
 
 KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees) {

@@ -164,6 +164,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void on_peer_lost(peer_ref const& who, error const& why) override;
   KADORO_DECL void answer_contacts(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL static void leave_out_passed(transport::message const& request, transport::message& answer);
+  static constexpr std::size_t most_in_answer_bytes = 64 << 10;  ///< no message holds more
   KADORO_DECL void answer_records(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL void accept_record(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL record_store::put_result accept_signed(peer_ref const& from, transport::message const& request);
@@ -275,6 +276,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void take_changes(watched_key& of, watched_key::holder& from, transport::message const& news);
   KADORO_DECL void take_record(watched_key& of, peer_id const& by, std::uint64_t round, wire::record const& w);
   KADORO_DECL static void learn_holders(watched_key& of, transport::message const& answer);
+  KADORO_DECL watched_key::holder* watched_holder(bytes_view key, peer_ref const& who);
   KADORO_DECL void take_push(peer_ref const& from, transport::message const& request, transport::message& answer);
   KADORO_DECL static coro::task<void> seek_holders(node_core& core, std::shared_ptr<watched_key> of);
   KADORO_DECL void review_watches(peer_ref const& who);
@@ -395,7 +397,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   record_header last_held_;                                       ///< what a refusal shows
   dial_back dial_back_;
   std::optional<multiaddr> dial_back_address_;  ///< what an answer shows
-  std::vector<record_store::held> held_;        ///< room for `answer_records`
+  std::vector<record_store::held> held_;        ///< room for `answer_records` and `answer_providers`
   std::string last_objection_;                  ///< likewise, of a validator
   std::vector<seed_dial> dials_;                ///< one for each of `seeds_`
   time_point next_look_from_seeds_{};

@@ -162,7 +162,7 @@ class node_core::get_collector final : public lookup::visitor {
       what.lifetime_max = unsigned_lifetime;
       what.flags = record::flag_provider;
       what.value = addresses_of(entry);
-      answers_[from.peer->id()].try_emplace(*who, 0);
+      if (!answers_[from.peer->id()].try_emplace(*who, 0).second) continue;  // said on two pages
       take_unsigned(std::move(what), unsigned_lifetime, *who == from.peer->id());
     }
   }

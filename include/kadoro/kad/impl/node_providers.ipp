@@ -96,18 +96,17 @@ KADORO_DECL coro::task<node_core::store_answer> node_core::provide_at_foreign(no
 /// Signed entries go to those who can read them; what others said, and everything to others, goes as providers.
 KADORO_DECL void node_core::answer_providers(peer_ref const& from, transport::message const& request,
                                              transport::message& answer) {
-  std::vector<record_store::held> held;
-  store_.get(request.key, context_.now(), held);
+  static constexpr auto wanted = [](record const& r) { return r.provides(); };
+  std::vector<record_store::held>& held = held_;
   bool const foreign = is_foreign(*from);
-  answer.records_cursor = request.records_cursor;
+  std::size_t const most = foreign ? record_store::page().bytes : most_in_answer_bytes;
+  answer.records_cursor = store_.get(request.key, context_.now(), held, {request.records_cursor, most, wanted});
   for (record_store::held const& h : held) {
-    if (!h.value->provides()) continue;
     if (!foreign && h.value->is_signed()) {
-      if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
-        answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
+      answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
       continue;
     }
-    if (h.value->tombstone() || (!foreign && request.records_cursor > 0)) continue;  // the first page has them
+    if (h.value->tombstone()) continue;
     wire::peer entry;
     entry.id = h.value->publisher.bytes();
     entry.addresses.assign(address_views(h.value->value));

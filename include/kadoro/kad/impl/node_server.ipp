@@ -16,7 +16,11 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
     answer.refusal = errc::refused_client_mode;
     return reply::send;
   }
-  if (turned_away(from, request, answer)) return reply::send;
+  if (turned_away(from, request, answer)) {
+    if (request.type == message_type::push)  // what it brought is missing now
+      if (auto* const teller = watched_holder(request.key, from)) teller->again = true;
+    return reply::send;
+  }
   switch (request.type) {
     case message_type::ping:
       if (!request.key.empty()) take_knock(from, request);
@@ -97,20 +101,19 @@ inline record_store::held const* best_for_foreign(std::vector<record_store::held
 KADORO_DECL void node_core::answer_records(peer_ref const& from, transport::message const& request,
                                            transport::message& answer) {
   std::vector<record_store::held>& held = held_;
-  store_.get(request.key, context_.now(), held);
   if (is_foreign(*from)) {
+    store_.get(request.key, context_.now(), held);
     record_store::held const* const best = best_for_foreign(held);
     if (best == nullptr) return;
     answer.records.push_back(to_wire_unsigned(*best->value, best->remaining));
     if (best->value->is_signed()) note_foreign_copy(*best->value);
     return;
   }
-  answer.records_cursor = request.records_cursor;
-  for (record_store::held const& h : held) {
-    if (h.value->provides() || h.value->is_content()) continue;
-    if (transport::cursor_of(h.value->publisher.bytes()) >= request.records_cursor)
-      answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
-  }
+  static constexpr auto wanted = [](record const& r) { return !r.provides() && !r.is_content(); };
+  answer.records_cursor =
+      store_.get(request.key, context_.now(), held, {request.records_cursor, most_in_answer_bytes, wanted});
+  for (record_store::held const& h : held)
+    answer.records.push_back(to_wire(*h.value, std::max(1u, to_wire_ms(h.remaining)), false));
 }
 
 KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::message const& request,
@@ -119,7 +122,9 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
     answer.refusal = errc::refused;
     return;
   }
-  if (kept_ && kept_->refuses()) {
+  // A withdrawal is taken, though not promised: what it withdraws must not be shown any more.
+  bool const withdraws = (request.record->flags & record::flag_tombstone) != 0;
+  if (kept_ && kept_->refuses() && !withdraws) {
     answer.refusal = errc::refused;
     return;
   }
@@ -128,7 +133,6 @@ KADORO_DECL void node_core::accept_record(peer_ref const& from, transport::messa
   answer.refusal = stored.refused;
   if (stored.refused == errc::refused_validator) answer.refusal_text = as_bytes(last_objection_);
   // Nobody need ask for what a withdrawal wants: that the record does not come back.
-  bool const withdraws = (request.record->flags & record::flag_tombstone) != 0;
   bool const own_word = request.type == transport::message_type::put_value && !request.record->signature.empty();
   if (kept_ && !stored.refused && own_word && (withdraws || request.durability == wire::durability::wanted)) {
     auto const highest = store_.highest(request.key, from->id());  // verifies it: it is written once, and as valid

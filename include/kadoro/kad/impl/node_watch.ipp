@@ -247,7 +247,8 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
       of.holders.erase(here);
       continue;
     }
-    if (h.busy || (h.next > now && !h.again) || !wanted.contains(id)) continue;
+    if (h.busy || !wanted.contains(id)) continue;
+    if (h.next > now && !(h.again && h.hurry.take(now))) continue;
     h.busy = jobs_.spawn(watch_job(*this, self->second, h.peer));
   }
 }
@@ -355,11 +356,15 @@ KADORO_DECL void node_core::take_changes(watched_key& of, watched_key::holder& f
       if (!w.value.empty()) take_record(of, from.peer->id(), from.round + 1, w);
     return;
   }
-  if (news.since == 0) ++from.round;
+  if (news.since == 0) {
+    ++from.round;
+    from.retelling = true;
+  }
   for (wire::record const& w : news.records) take_record(of, from.peer->id(), from.round, w);
   from.known = news.sequence;
   if (news.sequence != news.head) return;
-  if (!from.complete || news.since == 0) of.on_told_all(from.peer->id(), from.round, context_.now());
+  if (std::exchange(from.retelling, false) || !from.complete)
+    of.on_told_all(from.peer->id(), from.round, context_.now());
   from.complete = true;
 }
 
@@ -373,6 +378,7 @@ KADORO_DECL void node_core::take_record(watched_key& of, peer_id const& by, std:
   bool const is_signed = !w.signature.empty();
   auto what = is_signed ? from_wire(w, of.key) : unsigned_from_wire(w, of.key);
   if (!what || what->publisher.empty() || !equal(what->key, of.key)) return;
+  if (!of.has_room_for(*what)) return;
   if (is_signed && (w.remaining_ms == 0 || !(of.knows(*what) || verified_.verify(*what)))) return;
   if (validators_.objection_to(*what)) {
     ++validators_.counters().rejected;
@@ -391,17 +397,24 @@ KADORO_DECL void node_core::learn_holders(watched_key& of, transport::message co
     if (of.near.size() < max_near && !who->addresses().empty() && who->unanswered == 0) of.near.emplace(who->id(), who);
 }
 
+/// Null: that key is not watched, or not there.
+KADORO_DECL watched_key::holder* node_core::watched_holder(bytes_view key, peer_ref const& who) {
+  auto const at = watching_.find(key);
+  if (at == watching_.end()) return nullptr;
+  auto const holder = at->second->holders.find(who->id());
+  return holder == at->second->holders.end() ? nullptr : &holder->second;
+}
+
 KADORO_DECL void node_core::take_push(peer_ref const& from, transport::message const& request,
                                       transport::message& answer) {
-  auto const at = watching_.find(request.key);
-  auto const holder =
-      at == watching_.end() ? std::map<peer_id, watched_key::holder>::iterator() : at->second->holders.find(from->id());
-  if (at == watching_.end() || holder == at->second->holders.end()) {
+  watched_key::holder* const teller = watched_holder(request.key, from);
+  if (teller == nullptr) {
     answer.refusal = errc::refused_unknown;
     return;
   }
-  take_changes(*at->second, holder->second, request);
-  if (holder->second.again && !holder->second.busy) find_holders(*at->second);
+  watched_key& of = *watching_.find(request.key)->second;
+  take_changes(of, *teller, request);
+  if (teller->again && !teller->busy) find_holders(of);
   meet(request.contacts);
 }
 

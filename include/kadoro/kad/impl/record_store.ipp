@@ -212,15 +212,32 @@ KADORO_DECL void record_store::wake(slot_map::iterator at) {
   end_change(at);
 }
 
-KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<held>& out) {
+KADORO_DECL std::uint64_t record_store::get(bytes_view key, time_point now, std::vector<held>& out, page const& which) {
+  static constexpr std::size_t overhead = 32;  // at least: publisher, lifetime
   out.clear();
   expire(now);
-  auto at = slots_.lower_bound(slot_view(key, peer_id()));
+  std::uint64_t next = 0;
+  std::size_t bytes = 0;
+  auto at = slots_.lower_bound(slot_view(key, which.from, false));
   while (at != slots_.end() && equal(at->first.key, key)) {
     auto const here = at++;
-    if (settle(here) && here->second.valid) out.push_back(as_held(here, now));
+    if (!settle(here) || !here->second.valid) continue;
+    record const& what = here->second.valid->what;
+    if (which.wanted != nullptr && !which.wanted(what)) continue;
+    if (here->first.relayed) {
+      std::uint64_t const place = transport::cursor_of(what.publisher.bytes());
+      if (place >= which.from && (next == 0 || place < next)) out.push_back(as_held(here, now));
+      continue;
+    }
+    if (bytes > which.bytes) {
+      next = here->first.cursor;
+      at = slots_.lower_bound(slot_view(key, 0, true));
+      continue;
+    }
+    bytes += what.value.size() + what.signature.size() + overhead;
+    out.push_back(as_held(here, now));
   }
-  if (out.empty() || !out.back().relayed) return;  // mostly: then they are in order, and one of each publisher
+  if (out.empty() || !out.back().relayed) return next;  // mostly: they are in order, and one of each publisher
   std::sort(out.begin(), out.end(), [](held const& a, held const& b) {
     slot_view const name_a = view_of(*a.value);
     slot_view const name_b = view_of(*b.value);
@@ -233,6 +250,7 @@ KADORO_DECL void record_store::get(bytes_view key, time_point now, std::vector<h
     return a.value->publisher == b.value->publisher && a.value->is_content() == b.value->is_content();
   };
   out.erase(std::unique(out.begin(), out.end(), same), out.end());
+  return next;
 }
 
 KADORO_DECL std::optional<record_store::held> record_store::find(bytes_view key, peer_id const& publisher,

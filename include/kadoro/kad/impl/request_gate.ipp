@@ -12,7 +12,18 @@ inline transport::datagram::token_bucket bucket_of(request_limits::rate const& o
   return {of.per_second * times, of.burst * times};
 }
 
-inline double seconds_to_fill(request_limits::rate const& of) noexcept { return of.burst / of.per_second; }
+/// After so long of rest every bucket is full again.
+inline duration time_to_fill(request_limits const& of) noexcept {
+  auto const seconds = [](request_limits::rate const& r) { return r.burst / r.per_second; };
+  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(
+      std::max({seconds(of.reads), seconds(of.writes), seconds(of.written_bytes), seconds(of.watches)})));
+}
+
+inline double written_bytes(transport::message const& of) noexcept {
+  std::size_t sum = of.key.size() + (of.record ? of.record->value.size() : 0);
+  for (wire::record const& each : of.records) sum += each.value.size();
+  return static_cast<double>(sum);
+}
 
 }  // namespace detail
 
@@ -22,21 +33,21 @@ inline request_gate::allowance::allowance(request_limits const& of, double times
       bytes(detail::bucket_of(of.written_bytes, times)) {}
 
 KADORO_DECL request_gate::request_gate(request_limits const& limits)
-    : limits_(limits),
-      idle_(std::chrono::duration_cast<duration>(std::chrono::duration<double>(
-          std::max({detail::seconds_to_fill(limits.reads), detail::seconds_to_fill(limits.writes),
-                    detail::seconds_to_fill(limits.written_bytes), detail::seconds_to_fill(limits.watches)})))),
+    : peers_{max_peers, detail::time_to_fill(limits), allowance(limits, 1)},
+      ranges_{max_ranges, detail::time_to_fill(limits), allowance(limits, limits.of_range)},
       others_(limits, limits.of_range) {}
 
-/// Null: there is no place for it.
 template <class Name>
-request_gate::allowance* request_gate::find(std::map<Name, allowance>& among, Name const& who, std::size_t most,
-                                            double times, time_point now) {
-  auto at = among.find(who);
-  if (at == among.end()) {
-    if (among.size() >= most) std::erase_if(among, [&](auto const& e) { return now - e.second.last > idle_; });
-    if (among.size() >= most) return nullptr;
-    at = among.emplace(who, allowance(limits_, times)).first;
+request_gate::allowance* request_gate::places<Name>::find(Name const& who, time_point now) {
+  static constexpr duration between_sweeps = std::chrono::seconds(1);
+  auto at = taken.find(who);
+  if (at == taken.end()) {
+    if (taken.size() >= most && now - swept >= between_sweeps) {
+      std::erase_if(taken, [&](auto const& e) { return now - e.second.last > idle; });
+      swept = now;
+    }
+    if (taken.size() >= most) return nullptr;
+    at = taken.emplace(who, fresh).first;
   }
   at->second.last = now;
   return &at->second;
@@ -57,18 +68,15 @@ KADORO_DECL std::optional<duration> request_gate::take(allowance& of, transport:
 
 KADORO_DECL std::optional<duration> request_gate::check(transport::peer const& from, transport::message const& request,
                                                         time_point now) {
-  auto const kind = transport::work_of(request.type);
+  transport::work const kind = transport::work_of(request.type);
   auto const range = transport::proved_range(from);
-  if (!kind) return {};
-  std::size_t const size = request.record ? request.key.size() + request.record->value.size() : 0;
-  double const bytes = *kind == transport::work::write ? static_cast<double>(size) : 0;
+  double const bytes = kind == transport::work::write ? detail::written_bytes(request) : 0;
+  allowance* const own = peers_.find(from.id(), now);
+  allowance* const shared = range ? ranges_.find(*range, now) : nullptr;
   std::optional<duration> wait;
   // What a peer is refused costs its range nothing.
-  if (auto* const own = find(peers_, from.id(), max_peers, 1, now)) wait = take(*own, *kind, bytes, now);
-  if (!wait && range) {
-    auto* const shared = find(ranges_, *range, max_ranges, limits_.of_range, now);
-    wait = take(shared != nullptr ? *shared : others_, *kind, bytes, now);
-  }
+  if (own != nullptr) wait = take(*own, kind, bytes, now);
+  if (!wait && (range || own == nullptr)) wait = take(shared != nullptr ? *shared : others_, kind, bytes, now);
   if (!wait) return {};
   return std::max<duration>(*wait, std::chrono::milliseconds(1));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kadoro/kad/watch.hpp"
+#include "kadoro/transport/datagram/rate_limiter.hpp"
 #include "kadoro/transport/peer.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -25,6 +26,7 @@ class watched_key {
  public:
   static constexpr duration grace = std::chrono::seconds(10);
   static constexpr std::size_t max_publishers = 65536;
+  static constexpr std::size_t max_bytes = std::size_t{64} << 20;  ///< of values: as a store holds of one range
   static constexpr std::size_t max_holders = 64;
 
   /// A peer that is asked to tell. The node itself is one too, while it is a server.
@@ -40,10 +42,13 @@ class watched_key {
     bool again = false;       ///< ask once more, soon: changes are missing, or its word is doubted
     std::uint64_t known = 0;  ///< the number of the last change that it told
     bool complete = false;    ///< it has told all that it has
+    bool retelling = false;   ///< it tells all anew, and has not come to the end of it
     std::uint64_t round = 0;  ///< of full tellings: what it vouched for in an earlier one only, it has no longer
     time_point next{};        ///< when to talk to it again
     duration interval{};      ///< polled: grows while nothing changes
     std::string why;          ///< refused: the cause
+    /// How often `again` is heeded: one that always leaves something out is not asked for it without end.
+    transport::datagram::token_bucket hurry{2, 16};
   };
 
   explicit watched_key(kadoro::bytes of) : key(std::move(of)) {}
@@ -63,6 +68,8 @@ class watched_key {
   /// Counts what readers were told of.
   std::uint64_t changes() const noexcept { return changes_; }
 
+  /// False if it is one too many, which is counted: then it need not be verified.
+  KADORO_DECL bool has_room_for(record const& what);
   /// The same record as is known already, so that it need not be verified again.
   KADORO_DECL bool knows(record const& what) const;
 
@@ -76,7 +83,7 @@ class watched_key {
   std::map<peer_id, holder> holders;
   std::map<peer_id, peer_ref> near;  ///< other servers that holders know closer to the key
   std::string why_nobody = "nobody was asked yet";
-  std::uint64_t dropped = 0;  ///< publishers beyond `max_publishers`
+  std::uint64_t dropped = 0;  ///< records beyond `max_publishers` and `max_bytes`
 
  private:
   struct entry {
@@ -98,6 +105,7 @@ class watched_key {
   std::set<peer_id> unsure_;  ///< publishers that nobody vouches for, until they end, and ended ones until forgotten
   std::vector<std::weak_ptr<watch::state>> readers_;
   std::uint64_t changes_ = 0;
+  std::size_t bytes_ = 0;  // of all values
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad::detail

@@ -9,14 +9,8 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, record what, duration remaining,
                                         time_point now) {
   if (what.provides()) return;  // no value: it says who has one
-  auto at = entries_.find(what.publisher);
-  if (at == entries_.end()) {
-    if (entries_.size() == max_publishers) {
-      ++dropped;
-      return;
-    }
-    at = entries_.emplace(what.publisher, entry()).first;
-  }
+  if (!has_room_for(what)) return;
+  auto const at = entries_.try_emplace(what.publisher).first;
   entry& e = at->second;
   bool const first = e.version == 0;
   if (!first && what.sequence < e.what.sequence) {
@@ -26,6 +20,7 @@ KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, 
   // Without signature there is no sequence, and the last word counts.
   bool const newer = first || what.sequence > e.what.sequence || (what.sequence == 0 && what.value != e.what.value);
   if (newer) {
+    bytes_ += what.value.size() - e.what.value.size();
     e.what = std::move(what);
     e.vouchers.clear();
     e.expires = time_point();
@@ -99,6 +94,7 @@ KADORO_DECL bool watched_key::expire(time_point now) {
       if (e.expires <= now) end(at, now);
     } else if (e.forget <= now) {
       ask_anew = ask_anew || e.outranks_some;
+      bytes_ -= e.what.value.size();
       unsure_.erase(at->first);
       entries_.erase(at);
     }
@@ -109,6 +105,16 @@ KADORO_DECL bool watched_key::expire(time_point now) {
     h.again = true;
   }
   return true;
+}
+
+KADORO_DECL bool watched_key::has_room_for(record const& what) {
+  auto const at = entries_.find(what.publisher);
+  bool const one_more = at == entries_.end();
+  std::size_t const instead_of = one_more ? 0 : at->second.what.value.size();
+  bool const full = (one_more && entries_.size() == max_publishers) ||
+                    (what.value.size() > instead_of && bytes_ - instead_of + what.value.size() > max_bytes);
+  if (full) ++dropped;
+  return !full;
 }
 
 KADORO_DECL bool watched_key::knows(record const& what) const {

@@ -69,7 +69,8 @@ class byte_budget {
 ///
 ///     (nothing) --first fragment--> open --all are there--> whole --take--> (nothing)
 ///                                    |
-///                                    +--- nothing new for `idle_life`, or `life` over, or a later transmission
+///                                    +--- nothing new for `idle_life`, or `life` over, or a later transmission, or
+///                                         nothing new for `stale_after`, and its place is needed
 ///
 /// The memory of a message is taken, from a budget of all peers, when its first fragment comes, and is what the count
 /// in it says: no fragment makes it grow.
@@ -78,6 +79,7 @@ class reassembly {
   static constexpr std::size_t max_messages = 4;  ///< open at once, of each kind
   static constexpr duration idle_life = std::chrono::seconds(10);
   static constexpr duration life = std::chrono::seconds(30);
+  static constexpr duration stale_after = std::chrono::seconds(1);
 
   enum class outcome : std::uint8_t {
     added,
@@ -85,7 +87,7 @@ class reassembly {
     repeated,   ///< it was there already
     outdated,   ///< a later transmission of that message is open
     mismatch,   ///< not of the same cut as those that came before
-    peer_full,  ///< the peer has `max_messages` open
+    peer_full,  ///< the peer has `max_messages` open, and gets on with them
     full        ///< the budget is used up
   };
 
@@ -122,6 +124,7 @@ class reassembly {
     time_point last_new;
   };
 
+  KADORO_DECL bool drop_stale(frame_kind of, time_point now);
   std::vector<entry>::iterator find(frame_kind of, std::uint32_t id) noexcept;
   std::vector<entry>::const_iterator find(frame_kind of, std::uint32_t id) const noexcept;
 

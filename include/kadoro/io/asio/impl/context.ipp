@@ -107,18 +107,21 @@ KADORO_DECL void context::spawn(coro::task<void> work) {
 KADORO_DECL void context::run_until(bool const& done) {
   if (in_turn_ || done_ != nullptr) throw std::logic_error("kadoro: run() from inside the loop");
   done_ = &done;
-  // Who has the inbox may post yet, though nothing is left to happen here.
   std::optional<::asio::executor_work_guard<::asio::io_context::executor_type>> others;
-  if (inbox_.use_count() > 1) others.emplace(loop_.get_executor());
   reset_on_exit const ends(done_);
   while (!done) {
+    // Who has the inbox may post yet, though nothing is left to happen here.
+    if (!others && inbox_.use_count() > 1) others.emplace(loop_.get_executor());
     loop_.restart();
     if (spin_.wanted()) {
       if (spin() || loop_.run_one() > 0) continue;
     } else {
       loop_.run();
     }
-    if (!done) throw std::logic_error("kadoro: stopped, or nothing left to happen: deadlock");
+    if (done) return;
+    bool const others_may_post = !others && inbox_.use_count() > 1;  // taken meanwhile
+    if (others_may_post || inbox_->waiting()) continue;
+    throw std::logic_error("kadoro: stopped, or nothing left to happen: deadlock");
   }
 }
 

@@ -180,6 +180,8 @@ class database::environment {
       for (int const number : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE}) ::signal(number, SIG_DFL);
       ::rlimit const no_core{};
       ::setrlimit(RLIMIT_CORE, &no_core);
+      // It may outlive a parent that is killed, and must not keep the next one out.
+      ::close(std::exchange(lock_, -1));
       ::alarm(60);  // links that go round in a circle
       read_as_child();
       ssize_t const told = ::write(ends[1], "", 1);

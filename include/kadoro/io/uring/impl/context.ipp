@@ -153,20 +153,24 @@ KADORO_DECL void context::run_until(bool const& done) {
 
 /// Nothing will ever happen, unless somebody who has the inbox posts.
 KADORO_DECL bool context::idle() noexcept {
-  return ready_.empty() && unsent_.empty() && arrived_.empty() && ring_->busy() == 0 && !woken_ && !inbox_->waiting() &&
-         inbox_.use_count() == 1 && !wheel_.next_due();
+  bool const alone = inbox_.use_count() == 1;
+  std::atomic_thread_fence(std::memory_order_acquire);  // what the last one has posted, before it let go, is seen below
+  return alone && ready_.empty() && unsent_.empty() && arrived_.empty() && ring_->busy() == 0 && !woken_ &&
+         !inbox_->waiting() && !wheel_.next_due();
 }
 
 /// Submits, and waits for something to do.
 KADORO_DECL void context::await() {
-  std::optional<duration> limit;
-  if (!ready_.empty() || !unsent_.empty() || !arrived_.empty()) {
-    limit = duration::zero();
-  } else if (auto const due = wheel_.next_due()) {
-    limit = std::max(duration::zero(), *due - detail::steady_now());
-  }
-  if (limit != duration::zero() && spin(limit)) limit = duration::zero();
+  std::optional<duration> limit = time_to_wait();
+  if (limit != duration::zero()) limit = spin(limit) ? duration::zero() : time_to_wait();
   ring_->enter(limit);
+}
+
+/// Nothing: as long as it takes.
+KADORO_DECL std::optional<duration> context::time_to_wait() noexcept {
+  if (!ready_.empty() || !unsent_.empty() || !arrived_.empty()) return duration::zero();
+  auto const due = wheel_.next_due();
+  return due ? std::optional(std::max(duration::zero(), *due - detail::steady_now())) : std::nullopt;
 }
 
 /// True if something came while the loop looked for it.

@@ -136,29 +136,34 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
   wire::message& w = page.what;
   detail::copy_without_lists(m, w);
   std::size_t size = wire::encoded_size(w) + 2 * detail::cursor_field_bytes;
-  for (wire::record const& r : m.records) {
-    std::size_t const more = wire::encoded_size(r);
-    if (size + more <= room && w.records.size() < wire::message::max_records) {
-      size += more;
-      w.records.push_back(r);
-      continue;
-    }
-    std::uint64_t const here = cursor_of(r.publisher);
-    if (!w.records.empty()) {  // never the same place again, or a page would never end
-      w.records_cursor = std::max(here, cursor_of(w.records.back().publisher) + 1);
+  w.records_cursor = m.records_cursor;  // of those that are there but not in `m`; nearer, if not all of it fits
+  std::uint64_t last = 0;               // where the last one that fits stands
+  auto record = m.records.begin();
+  auto provider = m.providers.begin();
+  while (record != m.records.end() || provider != m.providers.end()) {
+    bool const is_record = provider == m.providers.end() ||
+                           (record != m.records.end() && cursor_of(record->publisher) <= cursor_of(provider->id));
+    std::uint64_t const here = cursor_of(is_record ? record->publisher : provider->id);
+    std::size_t const more = is_record ? wire::encoded_size(*record) : wire::encoded_size(*provider);
+    bool const has_place =
+        is_record ? w.records.size() < wire::message::max_records : w.providers.size() < wire::message::max_peers;
+    bool const fits = has_place && size + more <= room;
+    if (!fits && last != 0) {  // never the same place again, or a page would never end
+      w.records_cursor = std::max(here, last + 1);
       break;
     }
-    if (large == oversized::ask_again) {
+    if (!fits && large == oversized::ask_again) {
       w.records_cursor = here;
       break;
     }
-    ++page.passed_over;
-  }
-  for (wire::peer const& p : m.providers) {
-    std::size_t const more = wire::encoded_size(p);
-    if (size + more > room || w.providers.size() == wire::message::max_peers) break;
-    size += more;
-    w.providers.push_back(p);
+    if (fits) {
+      size += more;
+      last = here;
+      is_record ? w.records.push_back(*record) : w.providers.push_back(*provider);
+    } else {
+      ++page.passed_over;
+    }
+    is_record ? static_cast<void>(++record) : static_cast<void>(++provider);
   }
   std::uint32_t passed = 0;
   for (peer_ref const& contact : m.contacts) {

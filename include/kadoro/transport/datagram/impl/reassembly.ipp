@@ -24,7 +24,7 @@ KADORO_DECL reassembly::outcome reassembly::add(fragment const& f, byte_budget& 
     at = open_.end();
   }
   if (at == open_.end()) {
-    if (size(f.of) == max_messages) return outcome::peer_full;
+    if (size(f.of) == max_messages && !drop_stale(f.of, now)) return outcome::peer_full;
     byte_budget::share memory = budget.take(f.count * fragment_data_bytes, range);
     if (!memory) return outcome::full;
     at =
@@ -64,6 +64,16 @@ KADORO_DECL void reassembly::drop(frame_kind of, std::uint32_t id) {
 
 KADORO_DECL std::size_t reassembly::expire(time_point now) {
   return std::erase_if(open_, [now](entry const& e) { return now - e.last_new >= idle_life || now - e.begun >= life; });
+}
+
+/// The peer does not send more at once than there is room for: one of these it has given up.
+KADORO_DECL bool reassembly::drop_stale(frame_kind of, time_point now) {
+  auto oldest = open_.end();
+  for (auto at = open_.begin(); at != open_.end(); ++at)
+    if (at->of == of && (oldest == open_.end() || at->last_new < oldest->last_new)) oldest = at;
+  if (oldest == open_.end() || now - oldest->last_new < stale_after) return false;
+  open_.erase(oldest);
+  return true;
 }
 
 KADORO_DECL std::size_t reassembly::size(frame_kind of) const noexcept {

@@ -55,10 +55,11 @@ KADORO_DECL std::optional<error> datagram_transport::too_many_requests_to(peer c
                    " are under way already");
 }
 
-/// The refusal of a peer that has asked for a pause stands until that is over, without asking it again.
+/// The refusal of a peer that has asked for a pause stands until that is over, without asking it again. But for pings:
+/// whether it lives is not to be learned that way.
 KADORO_DECL std::optional<message> datagram_transport::still_paused(peer const& who, message const& what) {
-  auto const kind = work_of(what.type);
-  duration const left = kind ? who.pause_left(*kind, context_.now()) : duration::zero();
+  if (what.type == message_type::ping) return {};
+  duration const left = who.pause_left(work_of(what.type), context_.now());
   if (left == duration::zero()) return {};
   ++counts_.requests_held_back;
   message told;

@@ -1,0 +1,108 @@
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kadoro/kad/impl/watched_key.hpp"
+#include "passing_transport.hpp"
+#include "simulated_swarm.hpp"
+
+using namespace kadoro;
+using namespace kadoro::kad;
+using namespace std::chrono_literals;
+
+// A holder that answers those who watch at it as it likes costs them no more than the others do.
+
+namespace {
+
+struct tally {
+  std::size_t of_liar = 0;
+  std::size_t of_others = 0;
+  std::vector<std::unique_ptr<bytes>> made_up;  // publishers
+  bytes value;                                  // of each of them
+};
+
+/// Datagrams of a node to whom one holder always tells of changes before which something is missing, and each time of
+/// another publisher.
+class deceived final : public passing_transport {
+ public:
+  deceived(std::unique_ptr<transport> inner, peer_id by, std::shared_ptr<tally> counts)
+      : passing_transport(std::move(inner)), by_(std::move(by)), counts_(std::move(counts)) {}
+
+  coro::task<result<message>> request(peer_ref to, message const& what) override {
+    bool const watches = what.type == kadoro::transport::message_type::watch;
+    bool const lies = watches && to->id() == by_;
+    if (watches) ++(lies ? counts_->of_liar : counts_->of_others);
+    auto answer = co_await inner_->request(std::move(to), what);
+    if (!lies || !answer) co_return answer;
+    byte_array<32> key{};
+    store_be(key.data(), static_cast<std::uint32_t>(counts_->of_liar));
+    counts_->made_up.push_back(std::make_unique<bytes>(to_bytes(peer_id::of_ed25519(key).bytes())));
+    answer->refusal.reset();
+    answer->records.clear();
+    wire::record& made_up = answer->records.emplace_back();
+    made_up.publisher = *counts_->made_up.back();
+    made_up.value = counts_->value;
+    made_up.ttl_s = 3600;
+    answer->since = 5;
+    answer->sequence = 7;
+    answer->head = 9;
+    co_return answer;
+  }
+
+ private:
+  peer_id by_;
+  std::shared_ptr<tally> counts_;
+};
+
+}  // namespace
+
+TEST_CASE("lying holders: one that never tells all is not asked without end") {
+  auto const counts = std::make_shared<tally>();
+  counts->value = bytes(60'000, 1);
+  simulated_swarm swarm(91);
+  node_options options;
+  options.replicas = 4;
+  for (int i = 0; i < 5; ++i) swarm.add(options);
+  options.transport = passing_transport::around_datagrams<deceived>(swarm.nodes[3]->id(), counts);
+  options.mode = peer_mode::client;
+  swarm.add(options);
+  swarm.join_all();
+  std::vector<watch> watches;
+  for (char const* key : {"one", "two", "three"}) watches.push_back(swarm.nodes.back()->watch(as_bytes(key)).value());
+  swarm.world.run_for(60s);
+  CHECK(counts->of_others > 10);
+  CHECK(counts->of_liar > 10);
+  CHECK(counts->of_liar < 3 * (16 + 2 * 60 + 5));  // at once, then two a second, for each key
+  swarm.put(1, "one", "of somebody");              // the others go on to tell
+  swarm.world.run_for(1s);
+  CHECK(watches[0].caught_up());
+  watches.clear();
+  swarm.close_all();
+}
+
+TEST_CASE("lying holders: a watched key holds so many publishers and so many bytes, whoever tells of them") {
+  detail::watched_key of(to_bytes(as_bytes("key")));
+  auto const told = [&of](std::uint32_t number, std::size_t size) {
+    record what;
+    byte_array<32> key{};
+    store_be(key.data(), number);
+    what.publisher = peer_id::of_ed25519(key);
+    what.key = to_bytes(as_bytes("key"));
+    what.lifetime_max = 1h;
+    what.value = bytes(size, 1);
+    bool const room = of.has_room_for(what);
+    of.on_record(peer_id(), 0, std::move(what), 1h, time_point{1h});
+    return room;
+  };
+  std::size_t const large = record::max_value_bytes;
+  auto const most = static_cast<std::uint32_t>(detail::watched_key::max_bytes / large);
+  for (std::uint32_t i = 0; i < most; ++i) REQUIRE(told(i, large));
+  CHECK_FALSE(told(most, 1));
+  CHECK(of.dropped == 2);  // when it was looked at, and when it was told
+  CHECK(told(0, large));   // instead of what it has said
+  CHECK(told(0, 10));
+  CHECK(told(most, large - 10));
+  CHECK_FALSE(told(most + 1, 1));
+}
