@@ -22,8 +22,8 @@
 namespace {
 
 constexpr unsigned ring_entries = 256;
-constexpr unsigned buffers = 128;  // a power of two; so few stay in the cache
-constexpr unsigned buffer_bytes = 2048 + sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_storage);
+constexpr unsigned buffers = 64;  // a power of two; so few stay in the cache
+constexpr unsigned buffer_bytes = 2048 + sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_in);
 constexpr unsigned batch = 64;
 constexpr int group = 0;
 constexpr std::size_t answer_bytes_at = 8;  // in the header of raw_limit
@@ -50,7 +50,7 @@ class echo {
     check(io_uring_queue_init_params(ring_entries, &ring_, &params), "io_uring_setup");
     io_uring_register_ring_fd(&ring_);  // saves a look-up at each call, where the kernel can
     make_buffers();
-    shape_.msg_namelen = sizeof(sockaddr_storage);
+    shape_.msg_namelen = sizeof(sockaddr_in);
   }
   echo(echo const&) = delete;
   echo& operator=(echo const&) = delete;

@@ -69,22 +69,26 @@ class Block:
 def run_blocks(results, chapter, count, measure, ping_us):
     """Runs `measure(block)` until `count` blocks were quiet, or twice as many were tried; a machine that is never quiet
     gets what there is, and is told so. Blocks in which somebody failed never count. `ping_us()` gives raw ping-pongs of this moment."""
-    kept, noisy = [], []
+    kept, noisy, failed = [], [], []
     for tried in range(2 * count):
         block = Block()
-        before = ping_us()
         try:
+            before = ping_us()
             measure(block)
+            quiet = stats.quiet(before + ping_us())
         except RuntimeError as why:  # of one contestant: what the others did in this block does not count either
             note(f"{chapter}: a block thrown away: {why}")
-            results.thrown_away += 1
+            failed.append(str(why))
             continue
-        quiet = stats.quiet(before + ping_us())
         (kept if quiet else noisy).append(block)
         note(f"{chapter}: block {len(kept)} of {count}" + ("" if quiet else " thrown away: the machine is noisy"))
         if len(kept) == count:
             break
-    results.thrown_away += len(noisy)
+    results.thrown_away += len(noisy) + len(failed)
+    for why in sorted(set(failed)):
+        results.report(chapter, f"blocks thrown away: {why}", failed.count(why), "")
+    if noisy:
+        results.report(chapter, "blocks thrown away: noise", len(noisy), "")
     if len(kept) < min(3, count):
         note(f"{chapter}: the machine is never quiet; noisy blocks count, too")
         results.report(chapter, "noisy blocks counted", len(noisy), "")

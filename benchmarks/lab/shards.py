@@ -12,7 +12,7 @@ from .machine import note, start
 
 SHARDS = 8
 PATIENCE_S = 30
-REPLICAS = 4  # an announcement counts when a majority of these holds it
+REPLICAS = 4  # an announcement counts when a majority of these holds it: three
 
 
 class Times:
@@ -90,6 +90,10 @@ class KadoroShards:
                 continue
             out.setdefault("started", said["mono_ms"] - said["ms"])
             out.setdefault(said["event"], said["mono_ms"])
+        # Its own `announced` may mean fewer copies, where it knew of few servers.
+        out.pop("announced", None)
+        if "replicated" in out:
+            out["announced"] = out["replicated"]
         return out
 
 

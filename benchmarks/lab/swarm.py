@@ -93,7 +93,7 @@ class Swarm:
     def check_copies(self, said, wanted):
         receipt = said.get("receipt")
         if receipt and receipt["stored"] != wanted:
-            note(f"{self.name}: the last put was stored on {receipt['stored']}, not {wanted}")
+            raise RuntimeError(f"{self.name}: the last put was stored on {receipt['stored']}, not {wanted}")
 
     @classmethod
     def at_most(cls, count):

@@ -65,6 +65,8 @@ def run(machine, results, rivals, blocks, seconds, quick):
             swarm.stop()
         raw.stop()
     answers(machine, results, blocks, seconds)
+    if not quick:
+        find_node_on_backends(machine, results, seconds)
     judge(results)
 
 
@@ -157,12 +159,13 @@ def backends_and_cores(machine, results):
 
 
 class Rendezvous:
-    """The example that answers FIND_NODE with a thread for each core it may use, all on one port."""
+    """The example that answers FIND_NODE with a thread for each core it may use, all on one port. Its backend is what
+    the environment says."""
 
     def __init__(self, machine, core):
         program = os.path.join(machine.build, "examples", "find_node_server")
         self.process = subprocess.Popen(machine.prefix(core) + [program, "127.0.0.1:0"], stdout=subprocess.PIPE,
-                                        text=True)
+                                        text=True, env=dict(os.environ, KADORO_IO=machine.backend))
         self.address = self.process.stdout.readline().split()[-1]
 
     def cpu_s(self):
@@ -218,6 +221,10 @@ def one_serving(machine, results):
             for in_flight in IN_FLIGHT:
                 gets = rate(ask_gets(pair, asker, 4 * KEYS, in_flight))
                 results.report("throughput", f"gets/s, one serving at {in_flight} in flight, kadoro", gets, "1/s")
+            for in_flight in IN_FLIGHT:
+                puts = rate(checked(pair, "put", asker.ask("put", kind="content", tag=f"one{in_flight}", count=KEYS,
+                                                           bytes=VALUE_BYTES, in_flight=in_flight)))
+                results.report("throughput", f"puts/s, one serving at {in_flight} in flight, kadoro", puts, "1/s")
     finally:
         pair.stop()
 
@@ -264,6 +271,28 @@ def answers(machine, results, blocks, seconds):
     finally:
         for each in [swarm, asker, echo, raw] + list(backends.values()):
             each.stop()
+
+
+def find_node_on_backends(machine, results, seconds):
+    for io in ("asio", "uring"):
+        try:
+            swarm = Kadoro(machine, io=io)
+        except RuntimeError:
+            results.skip(f"no backend {io} in this build, or none that works here", f"FIND_NODE on {io}")
+            continue
+        asker = start(machine, "find_node_load", machine.asking_core, server=swarm.nodes[3].address, io=io)
+        try:
+            asker.read()
+            asker.ask("run", count=5000)
+            before = swarm.nodes[3].ask("usage")["cpu_s"]
+            said = asker.ask("run", count=int(40000 * seconds), in_flight=64)
+            worked = swarm.nodes[3].ask("usage")["cpu_s"] - before
+            results.report("throughput", f"FIND_NODE answers for each second of a core, {io}", said["answered"] / worked,
+                           "1/s")
+            results.report("throughput", f"FIND_NODE answers/s, {io}", said["answered"] / said["seconds"], "1/s")
+        finally:
+            asker.stop()
+            swarm.stop()
 
 
 def backend_echoes(machine, results):

@@ -22,7 +22,8 @@ def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
         return
     machine = machine.unpinned()
     with Distance(machine, rtt_ms=RTT_MS, jitter_ms=jitter_ms, loss_percent=loss_percent) as lab:
-        raw = Raw(machine, servers=1, inside=lab.names, listen=[listen for _, listen in lab.hosts()])
+        raw = Raw(machine, servers=1, inside=lab.names, listen=[listen for _, listen in lab.hosts()],
+                  may_lose=loss_percent > 0)
         swarms = []
         try:
             swarms = [Kadoro(machine, lab.hosts(), io=machine.backend)] + [r(machine, lab.hosts()) for r in rivals]

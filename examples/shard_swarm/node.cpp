@@ -129,6 +129,15 @@ class shard_node final : private directory::directory_observer {
       if (!slept) co_return;
     }
     n.stored_.set();
+    // Where few servers were known that was less than it is to be.
+    static constexpr duration patience = std::chrono::seconds(10);
+    std::size_t const needed = kad::quorum::majority().needed(n.self_.node().replicas());
+    while (n.shards_->stored_by().size() < needed && n.context_.now() - begun < patience) {
+      auto const slept = co_await coro::sleep_for(shortest);
+      if (!slept) co_return;
+    }
+    std::size_t const stored = n.shards_->stored_by().size();
+    if (stored >= needed) n.self_.events().write("replicated", {{"stored", stored}, {"needed", needed}});
   }
 
   void note_receipt(std::string const& text) {
