@@ -87,12 +87,12 @@ def run_blocks(results, chapter, count, measure, ping_us):
     results.thrown_away += len(noisy) + len(failed)
     for why in sorted(set(failed)):
         results.report(chapter, f"blocks thrown away: {why}", failed.count(why), "")
-    if noisy:
-        results.report(chapter, "blocks thrown away: noise", len(noisy), "")
     if len(kept) < min(3, count):
         note(f"{chapter}: the machine is never quiet; noisy blocks count, too")
         results.report(chapter, "noisy blocks counted", len(noisy), "")
         kept += noisy
+    elif noisy:
+        results.report(chapter, "blocks thrown away: noise", len(noisy), "")
     for block in kept:
         for sample in block.samples:
             results.add(*sample)

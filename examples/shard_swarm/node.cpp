@@ -132,8 +132,9 @@ class shard_node final : private directory::directory_observer {
     // Where few servers were known that was less than it is to be.
     static constexpr duration patience = std::chrono::seconds(10);
     std::size_t const needed = kad::quorum::majority().needed(n.self_.node().replicas());
-    while (n.shards_->stored_by().size() < needed && n.context_.now() - begun < patience) {
-      auto const slept = co_await coro::sleep_for(shortest);
+    time_point const announced = n.context_.now();
+    while (n.shards_->stored_by().size() < needed && n.context_.now() - announced < patience) {
+      auto const slept = co_await coro::sleep_for(std::clamp((n.context_.now() - begun) / 64, shortest, longest));
       if (!slept) co_return;
     }
     std::size_t const stored = n.shards_->stored_by().size();

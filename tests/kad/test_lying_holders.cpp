@@ -82,27 +82,41 @@ TEST_CASE("lying holders: one that never tells all is not asked without end") {
   swarm.close_all();
 }
 
-TEST_CASE("lying holders: a watched key holds so many publishers and so many bytes, whoever tells of them") {
-  detail::watched_key of(to_bytes(as_bytes("key")));
-  auto const told = [&of](std::uint32_t number, std::size_t size) {
-    record what;
+TEST_CASE("lying holders: a watched key holds so many publishers and so many bytes, and of one holder a quarter") {
+  using detail::watched_key;
+  watched_key of(to_bytes(as_bytes("key")));
+  auto const peer = [](std::uint32_t number) {
     byte_array<32> key{};
     store_be(key.data(), number);
-    what.publisher = peer_id::of_ed25519(key);
+    return peer_id::of_ed25519(key);
+  };
+  auto const told = [&](std::uint32_t by, std::uint32_t publisher, std::size_t size, std::uint64_t sequence = 1) {
+    record what;
+    what.publisher = peer(publisher);
     what.key = to_bytes(as_bytes("key"));
+    what.sequence = sequence;
     what.lifetime_max = 1h;
     what.value = bytes(size, 1);
-    bool const room = of.has_room_for(what);
-    of.on_record(peer_id(), 0, std::move(what), 1h, time_point{1h});
+    bool const room = of.has_room_for(peer(by), what);
+    if (room) of.on_record(peer(by), 0, std::move(what), 1h, time_point{1h});
     return room;
   };
   std::size_t const large = record::max_value_bytes;
-  auto const most = static_cast<std::uint32_t>(detail::watched_key::max_bytes / large);
-  for (std::uint32_t i = 0; i < most; ++i) REQUIRE(told(i, large));
-  CHECK_FALSE(told(most, 1));
-  CHECK(of.dropped == 2);  // when it was looked at, and when it was told
-  CHECK(told(0, large));   // instead of what it has said
-  CHECK(told(0, 10));
-  CHECK(told(most, large - 10));
-  CHECK_FALSE(told(most + 1, 1));
+  auto const quarter = static_cast<std::uint32_t>(watched_key::max_bytes_of_one / large);
+  REQUIRE(told(2, 0, 100));  // by one that is honest
+  for (std::uint32_t i = 1; i <= quarter; ++i) REQUIRE(told(1, i, large));
+  CHECK_FALSE(told(1, quarter + 1, 1));
+  CHECK_FALSE(told(1, 0, 101, 2));
+  CHECK(of.dropped == 2);
+  CHECK(told(2, 0, 101, 2));  // what others tell is not touched, also of the same publishers
+  CHECK(told(2, quarter, large, 2));
+  CHECK(told(1, 0, 101, 1));  // no news
+  CHECK(told(1, 1, large, 2));
+  CHECK(told(1, quarter + 1, large));
+  CHECK_FALSE(told(1, quarter + 2, 1));
+  CHECK(told(1, quarter + 2, 0));  // that somebody has withdrawn takes no room
+  for (std::uint32_t by = 3; by < 6; ++by)
+    for (std::uint32_t i = 0; i < quarter - 1; ++i) REQUIRE(told(by, by * 1000 + i, large));
+  CHECK(told(6, 9000, large));
+  CHECK_FALSE(told(6, 9001, large));
 }

@@ -51,7 +51,7 @@ class persistence final : private record_store::listener, private io::storage {
   /// Commits what has gathered, and gives the database up.
   KADORO_DECL void close();
 
-  /// Whether nothing may be taken from others: see `database_trouble::refuse`.
+  /// Whether nothing but withdrawals may be taken from others: see `database_trouble::refuse`.
   bool refuses() const noexcept {
     return how_.trouble == database_trouble::refuse && status_.now == persistence_status::state::failing;
   }

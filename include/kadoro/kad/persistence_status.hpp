@@ -10,7 +10,8 @@ namespace kadoro::inline KADORO_ABI::kad {
 /// What a node does when its database cannot be read or written.
 enum class database_trouble : std::uint8_t {
   run_on,  ///< it runs without it, says so in its status, and calls nothing durable
-  refuse   ///< it does not open; once it runs, it takes no records from others as long as nothing can be written
+  refuse   ///< it does not open; once it runs, it takes nothing from others but withdrawals as long as nothing can be
+           ///< written
 };
 
 /// Whether what a node holds survives a crash, and if not why.

@@ -154,7 +154,7 @@ class record_store {
   /// The live records of a key, tombstones included, verified, in the order of `transport::cursor_of`, then of the
   /// publisher, content before them. One of each publisher: of unsigned ones, what it brought itself, else what lives
   /// longest. Clears `out` first. Returns where the next page begins, 0 if that was all. Costs what is in the page,
-  /// not what is in the key, but for what was relayed.
+  /// and a step for each record that is not wanted or was relayed.
   KADORO_DECL std::uint64_t get(bytes_view key, time_point now, std::vector<held>& out, page const& which);
   void get(bytes_view key, time_point now, std::vector<held>& out) { get(key, now, out, page()); }
   /// What the publisher itself said; nothing that was relayed.

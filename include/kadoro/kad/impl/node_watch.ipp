@@ -378,7 +378,7 @@ KADORO_DECL void node_core::take_record(watched_key& of, peer_id const& by, std:
   bool const is_signed = !w.signature.empty();
   auto what = is_signed ? from_wire(w, of.key) : unsigned_from_wire(w, of.key);
   if (!what || what->publisher.empty() || !equal(what->key, of.key)) return;
-  if (!of.has_room_for(*what)) return;
+  if (!of.has_room_for(by, *what)) return;
   if (is_signed && (w.remaining_ms == 0 || !(of.knows(*what) || verified_.verify(*what)))) return;
   if (validators_.objection_to(*what)) {
     ++validators_.counters().rejected;

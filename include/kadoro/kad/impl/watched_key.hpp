@@ -27,6 +27,7 @@ class watched_key {
   static constexpr duration grace = std::chrono::seconds(10);
   static constexpr std::size_t max_publishers = 65536;
   static constexpr std::size_t max_bytes = std::size_t{64} << 20;  ///< of values: as a store holds of one range
+  static constexpr std::size_t max_bytes_of_one = max_bytes / 4;  ///< of those that one holder was the first to tell of
   static constexpr std::size_t max_holders = 64;
 
   /// A peer that is asked to tell. The node itself is one too, while it is a server.
@@ -68,8 +69,8 @@ class watched_key {
   /// Counts what readers were told of.
   std::uint64_t changes() const noexcept { return changes_; }
 
-  /// False if it is one too many, which is counted: then it need not be verified.
-  KADORO_DECL bool has_room_for(record const& what);
+  /// False if it is news for which there is no room, which is counted: then it need not be verified.
+  KADORO_DECL bool has_room_for(peer_id const& by, record const& what);
   /// The same record as is known already, so that it need not be verified again.
   KADORO_DECL bool knows(record const& what) const;
 
@@ -83,11 +84,12 @@ class watched_key {
   std::map<peer_id, holder> holders;
   std::map<peer_id, peer_ref> near;  ///< other servers that holders know closer to the key
   std::string why_nobody = "nobody was asked yet";
-  std::uint64_t dropped = 0;  ///< records beyond `max_publishers` and `max_bytes`
+  std::uint64_t dropped = 0;  ///< records beyond `max_publishers`, `max_bytes` and `max_bytes_of_one`
 
  private:
   struct entry {
     record what;                                ///< the highest sequence seen
+    peer_id told_by;                            ///< who told of it first
     std::uint64_t version = 0;                  ///< counts changes of `what`
     time_point expires{};                       ///< as its holders said when they told of it
     std::map<peer_id, std::uint64_t> vouchers;  ///< with the round of their word
@@ -96,6 +98,12 @@ class watched_key {
     bool outranks_some = false;  ///< a lower one was told, and turned down
   };
 
+  /// Without signature there is no sequence, and the last word counts.
+  static bool is_newer(record const& what, entry const& known) noexcept {
+    return known.version == 0 || what.sequence > known.what.sequence ||
+           (what.sequence == 0 && what.value != known.what.value);
+  }
+  KADORO_DECL void count_bytes(entry& e, bool more);
   KADORO_DECL void tell_readers(peer_id const& publisher);
   KADORO_DECL void end(std::map<peer_id, entry>::iterator at, time_point now);
   KADORO_DECL void withdraw_voucher(std::map<peer_id, entry>::iterator at, peer_id const& by, bool ended,
@@ -105,7 +113,8 @@ class watched_key {
   std::set<peer_id> unsure_;  ///< publishers that nobody vouches for, until they end, and ended ones until forgotten
   std::vector<std::weak_ptr<watch::state>> readers_;
   std::uint64_t changes_ = 0;
-  std::size_t bytes_ = 0;  // of all values
+  std::size_t bytes_ = 0;                         // of all values
+  std::map<peer_id, std::size_t> bytes_told_by_;  // nobody stays in it with nothing
 };
 
 }  // namespace kadoro::inline KADORO_ABI::kad::detail

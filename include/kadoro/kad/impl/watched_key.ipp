@@ -9,19 +9,19 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 KADORO_DECL void watched_key::on_record(peer_id const& by, std::uint64_t round, record what, duration remaining,
                                         time_point now) {
   if (what.provides()) return;  // no value: it says who has one
-  if (!has_room_for(what)) return;
+  if (!has_room_for(by, what)) return;
   auto const at = entries_.try_emplace(what.publisher).first;
   entry& e = at->second;
-  bool const first = e.version == 0;
-  if (!first && what.sequence < e.what.sequence) {
+  if (what.sequence < e.what.sequence) {
     e.outranks_some = true;
     return withdraw_voucher(at, by, false, now);
   }
-  // Without signature there is no sequence, and the last word counts.
-  bool const newer = first || what.sequence > e.what.sequence || (what.sequence == 0 && what.value != e.what.value);
+  bool const newer = is_newer(what, e);
   if (newer) {
-    bytes_ += what.value.size() - e.what.value.size();
+    count_bytes(e, false);
     e.what = std::move(what);
+    e.told_by = by;
+    count_bytes(e, true);
     e.vouchers.clear();
     e.expires = time_point();
     e.outranks_some = false;
@@ -94,7 +94,7 @@ KADORO_DECL bool watched_key::expire(time_point now) {
       if (e.expires <= now) end(at, now);
     } else if (e.forget <= now) {
       ask_anew = ask_anew || e.outranks_some;
-      bytes_ -= e.what.value.size();
+      count_bytes(e, false);
       unsure_.erase(at->first);
       entries_.erase(at);
     }
@@ -107,14 +107,29 @@ KADORO_DECL bool watched_key::expire(time_point now) {
   return true;
 }
 
-KADORO_DECL bool watched_key::has_room_for(record const& what) {
+KADORO_DECL bool watched_key::has_room_for(peer_id const& by, record const& what) {
   auto const at = entries_.find(what.publisher);
-  bool const one_more = at == entries_.end();
-  std::size_t const instead_of = one_more ? 0 : at->second.what.value.size();
-  bool const full = (one_more && entries_.size() == max_publishers) ||
-                    (what.value.size() > instead_of && bytes_ - instead_of + what.value.size() > max_bytes);
-  if (full) ++dropped;
-  return !full;
+  bool const known = at != entries_.end();
+  if (known && !is_newer(what, at->second)) return true;
+  auto const told = bytes_told_by_.find(by);
+  std::size_t of_one = told == bytes_told_by_.end() ? 0 : told->second;
+  std::size_t of_all = bytes_;
+  if (known) of_all -= at->second.what.value.size();
+  if (known && at->second.told_by == by) of_one -= at->second.what.value.size();
+  std::size_t const more = what.value.size();
+  bool const room = more == 0 || (of_one + more <= max_bytes_of_one && of_all + more <= max_bytes);
+  if (room && (known || entries_.size() < max_publishers)) return true;
+  ++dropped;
+  return false;
+}
+
+KADORO_DECL void watched_key::count_bytes(entry& e, bool more) {
+  std::size_t const size = e.what.value.size();
+  if (size == 0) return;
+  std::size_t& told = bytes_told_by_[e.told_by];
+  bytes_ = more ? bytes_ + size : bytes_ - size;
+  told = more ? told + size : told - size;
+  if (told == 0) bytes_told_by_.erase(e.told_by);
 }
 
 KADORO_DECL bool watched_key::knows(record const& what) const {

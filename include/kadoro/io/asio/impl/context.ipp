@@ -120,6 +120,7 @@ KADORO_DECL void context::run_until(bool const& done) {
     }
     if (done) return;
     bool const others_may_post = !others && inbox_.use_count() > 1;  // taken meanwhile
+    std::atomic_thread_fence(std::memory_order_acquire);  // what the last one has posted, before it let go, is seen
     if (others_may_post || inbox_->waiting()) continue;
     throw std::logic_error("kadoro: stopped, or nothing left to happen: deadlock");
   }

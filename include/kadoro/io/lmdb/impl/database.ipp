@@ -177,11 +177,10 @@ class database::environment {
     if (::pipe2(ends, O_CLOEXEC) != 0) return true;
     pid_t const child = ::fork();
     if (child == 0) {
+      ::close(std::exchange(lock_, -1));  // it may outlive a parent that is killed, and must not keep the next one out
       for (int const number : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE}) ::signal(number, SIG_DFL);
       ::rlimit const no_core{};
       ::setrlimit(RLIMIT_CORE, &no_core);
-      // It may outlive a parent that is killed, and must not keep the next one out.
-      ::close(std::exchange(lock_, -1));
       ::alarm(60);  // links that go round in a circle
       read_as_child();
       ssize_t const told = ::write(ends[1], "", 1);

@@ -56,9 +56,10 @@ KADORO_DECL std::optional<error> datagram_transport::too_many_requests_to(peer c
 }
 
 /// The refusal of a peer that has asked for a pause stands until that is over, without asking it again. But for pings:
-/// whether it lives is not to be learned that way.
+/// whether it lives is not to be learned that way. And for pushes: a peer that refuses one knows that it lacks
+/// something.
 KADORO_DECL std::optional<message> datagram_transport::still_paused(peer const& who, message const& what) {
-  if (what.type == message_type::ping) return {};
+  if (what.type == message_type::ping || what.type == message_type::push) return {};
   duration const left = who.pause_left(work_of(what.type), context_.now());
   if (left == duration::zero()) return {};
   ++counts_.requests_held_back;
