@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -72,7 +71,6 @@ TEST_CASE("inbox, backends: one that is taken while the context runs is waited f
     static constexpr auto ask = [](io::context& of, std::thread& other) -> coro::task<void> {
       coro::event answered;
       other = std::thread([inbox = of.inbox(), &answered]() mutable {
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
         auto const taken = inbox->post([&answered] { answered.set(); });
         if (!taken) std::abort();
         inbox.reset();

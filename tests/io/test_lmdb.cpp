@@ -2,6 +2,7 @@
 
 #if defined(KADORO_WITH_LMDB)
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -152,17 +153,14 @@ TEST_CASE("lmdb: one that is killed while it starts keeps nobody out") {
     }
     std::string const children = "/proc/" + std::to_string(child) + "/task/" + std::to_string(child) + "/children";
     bool probes = false;
-    for (int look = 0; look < 10'000 && !probes; ++look) {
-      probes = !content_of(children).empty();
-      ::usleep(50);
-    }
+    for (int look = 0; look < 100'000 && !probes; ++look) probes = !content_of(children).empty();
     if (!probes) MESSAGE("skipped: this system does not tell whose children there are");
     ::kill(child, SIGKILL);
     REQUIRE(::waitpid(child, nullptr, 0) == child);
     io::lmdb::database next(file.path());
     auto there = read(next);
-    for (int again = 0; !there && again < 5; ++again) {  // its first instruction may yet be to come
-      ::usleep(1000);
+    for (int again = 0; !there && again < 1000; ++again) {  // its first instruction may yet be to come
+      ::sched_yield();
       there = read(next);
     }
     REQUIRE_MESSAGE(there.has_value(), (there ? std::string() : there.error().message()));
