@@ -46,7 +46,7 @@ class echo {
     io_uring_params params{};
     params.flags =
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL;
-    params.cq_entries = 2 * buffers;
+    params.cq_entries = 1024;
     check(io_uring_queue_init_params(ring_entries, &ring_, &params), "io_uring_setup");
     io_uring_register_ring_fd(&ring_);  // saves a look-up at each call, where the kernel can
     make_buffers();
