@@ -134,9 +134,11 @@ KADORO_DECL shard_cover cover(swarm_view const& swarm, ranking_options const& ho
       if (std::binary_search(out.peers.begin(), out.peers.end(), h->peer) && better(*h, *best, how)) best = h;
     out.choices.push_back({shard, *best});
   }
-  std::erase_if(out.peers, [&out](peer_id const& who) {
-    return std::none_of(out.choices.begin(), out.choices.end(), [&who](auto const& c) { return c.holder.peer == who; });
-  });
+  // Some may have lost all their shards to better ones.
+  out.peers.clear();
+  for (auto const& each : out.choices) out.peers.push_back(each.holder.peer);
+  std::sort(out.peers.begin(), out.peers.end());
+  out.peers.erase(std::unique(out.peers.begin(), out.peers.end()), out.peers.end());
   return out;
 }
 
