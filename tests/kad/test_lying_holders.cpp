@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -119,4 +120,24 @@ TEST_CASE("lying holders: a watched key holds so many publishers and so many byt
     for (std::uint32_t i = 0; i < quarter - 1; ++i) REQUIRE(told(by, by * 1000 + i, large));
   CHECK(told(6, 9000, large));
   CHECK_FALSE(told(6, 9001, large));
+}
+
+TEST_CASE("lying holders: of the servers that holders name the closest are kept, whoever was named first") {
+  using detail::watched_key;
+  watched_key of(to_bytes(as_bytes("key")));
+  kadoro::transport::peer_book book;
+  kadoro::transport::peer_list named;
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    byte_array<32> key{};
+    store_be(key.data(), i);
+    named.push_back(book.intern(peer_id::of_ed25519(key)));
+    of.learn(named.back());
+    of.learn(named.front());  // once more
+  }
+  auto const at = key::of(as_bytes("key"));
+  std::sort(named.begin(), named.end(),
+            [&at](auto const& a, auto const& b) { return at.closer(key(a->hash()), key(b->hash())); });
+  named.resize(watched_key::max_near);
+  bool const same = of.near == named;
+  CHECK(same);
 }

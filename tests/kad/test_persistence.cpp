@@ -368,3 +368,27 @@ TEST_CASE("persistence: what expires is forgotten on disk too") {
   s.restart(1);
   CHECK(s.swarm.nodes[1]->persistence().loaded_contacts == 2);
 }
+
+TEST_CASE("persistence: what a new validator rejects is in no watch, though it is kept") {
+  kept_swarm s(31, 3);
+  CHECK(s.swarm.put(2, "/numbers/a", "many", durable()).ok());
+  CHECK(s.swarm.put(2, "/words/a", "many", durable()).ok());
+  s.swarm.crash(0);
+  kad::node_options strict = s.options(0);
+  strict.validators["/numbers/"].accept = [](kad::record const& what) -> result<void> {
+    if (as_text(what.value) == "7") return {};
+    return kad::reject("no number");
+  };
+  REQUIRE(s.restart(0, strict));
+  REQUIRE(s.join(0));
+  kad::watch judged = s.swarm.nodes[0]->watch(as_bytes("/numbers/a")).value();
+  kad::watch free = s.swarm.nodes[0]->watch(as_bytes("/words/a")).value();
+  auto const word = s.swarm.hosts[0]->run(free.next());
+  CHECK(s.swarm.holds(0, "/numbers/a", 2));
+  s.swarm.put(1, "/numbers/a", "7");
+  auto const number = s.swarm.hosts[0]->run(judged.next());
+  REQUIRE(word);
+  REQUIRE(number);
+  CHECK(as_text(word->found.value.value) == "many");
+  CHECK(as_text(number->found.value.value) == "7");  // the first of all
+}

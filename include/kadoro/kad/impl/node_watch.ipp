@@ -163,12 +163,13 @@ KADORO_DECL result<watch> node_core::watch_key(bytes_view key) {
   return watch(reader);
 }
 
-/// What this node holds itself.
+/// What this node holds itself, and its validators accept today.
 KADORO_DECL void node_core::take_own_word(watched_key& of) {
   std::vector<record_store::held> held;
   store_.get(of.key, context_.now(), held);
   for (record_store::held const& h : held)
-    if (!h.value->publisher.empty()) of.on_record(id_, 0, *h.value, h.remaining, context_.now());
+    if (!h.value->publisher.empty() && !validators_.objection_to(*h.value))
+      of.on_record(id_, 0, *h.value, h.remaining, context_.now());
 }
 
 /// The store has changed: for those who watch here, and for this node if it watches.
@@ -203,13 +204,13 @@ KADORO_DECL void node_core::find_holders(watched_key& of) {
   auto const self = watching_.find(of.key);
   if (closed_ || self == watching_.end() || self->second.get() != &of) return;  // nobody watches any more
   time_point const now = context_.now();
-  key const where = key::of(of.key);
+  key const& where = of.where;
   std::vector<contact> known;
   table_.closest(where, k(), known);
   peer_list candidates;
   for (contact const& c : known) candidates.push_back(c.peer);
-  std::erase_if(of.near, [](auto const& n) { return n.second->unanswered > 0; });
-  for (auto const& [id, who] : of.near) candidates.push_back(who);
+  std::erase_if(of.near, [](peer_ref const& who) { return who->unanswered > 0; });
+  candidates.insert(candidates.end(), of.near.begin(), of.near.end());
   for (auto const& [id, h] : of.holders) candidates.push_back(h.peer);
   std::sort(candidates.begin(), candidates.end(),
             [&where](peer_ref const& a, peer_ref const& b) { return where.closer(key(a->hash()), key(b->hash())); });
@@ -392,9 +393,8 @@ KADORO_DECL void node_core::take_record(watched_key& of, peer_id const& by, std:
 
 /// Closer servers than those that are known may hold the key by now.
 KADORO_DECL void node_core::learn_holders(watched_key& of, transport::message const& answer) {
-  static constexpr std::size_t max_near = 64;
   for (peer_ref const& who : answer.contacts)
-    if (of.near.size() < max_near && !who->addresses().empty() && who->unanswered == 0) of.near.emplace(who->id(), who);
+    if (!who->addresses().empty() && who->unanswered == 0) of.learn(who);
 }
 
 /// Null: that key is not watched, or not there.
@@ -424,7 +424,7 @@ KADORO_DECL coro::task<void> node_core::seek_holders(node_core& core, std::share
   auto const found = std::make_shared<find_state>();
   peer_list const nobody;
   co_await find_job(core, of->key, found, nobody);
-  for (peer_ref const& who : found->closest) of->near.emplace(who->id(), who);
+  for (peer_ref const& who : found->closest) of->learn(who);
   core.find_holders(*of);
 }
 
@@ -448,7 +448,7 @@ KADORO_DECL void node_core::look_after_watches(time_point now) {
       continue;
     }
     find_holders(*here->second);
-    for (auto const& [id, who] : here->second->near)
+    for (peer_ref const& who : here->second->near)
       if (who->last_heard == time_point()) check(who);
   }
   spread_changes();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kadoro/kad/key.hpp"
 #include "kadoro/kad/watch.hpp"
 #include "kadoro/transport/datagram/rate_limiter.hpp"
 #include "kadoro/transport/peer.hpp"
@@ -28,7 +29,7 @@ class watched_key {
   static constexpr std::size_t max_publishers = 65536;
   static constexpr std::size_t max_bytes = std::size_t{64} << 20;  ///< of values: as a store holds of one range
   static constexpr std::size_t max_bytes_of_one = max_bytes / 4;  ///< of those that one holder was the first to tell of
-  static constexpr std::size_t max_holders = 64;
+  static constexpr std::size_t max_near = 64;
 
   /// A peer that is asked to tell. The node itself is one too, while it is a server.
   ///
@@ -52,7 +53,7 @@ class watched_key {
     transport::datagram::token_bucket hurry{2, 16};
   };
 
-  explicit watched_key(kadoro::bytes of) : key(std::move(of)) {}
+  explicit watched_key(kadoro::bytes of) : key(std::move(of)), where(kad::key::of(key)) {}
 
   // What holders say; `by` is a holder, or this node.
   KADORO_DECL void on_record(peer_id const& by, std::uint64_t round, record what, duration remaining, time_point now);
@@ -77,12 +78,16 @@ class watched_key {
   KADORO_DECL void add_reader(std::shared_ptr<watch::state> const& who);
   KADORO_DECL bool drop_closed_readers();
   KADORO_DECL void close_readers();
+  /// A server that may hold the key, or come to: of those that are known the closest are kept, `max_near`.
+  KADORO_DECL void learn(peer_ref const& who);
+
   /// The next change for a reader, if there is one.
   KADORO_DECL std::optional<watch_event> take(watch::state& reader, time_point now) const;
 
   kadoro::bytes const key;
+  kad::key const where;
   std::map<peer_id, holder> holders;
-  std::map<peer_id, peer_ref> near;  ///< other servers that holders know closer to the key
+  peer_list near;  ///< other servers that holders know, the closest first
   std::string why_nobody = "nobody was asked yet";
   std::uint64_t dropped = 0;  ///< records beyond `max_publishers`, `max_bytes` and `max_bytes_of_one`
 

@@ -139,6 +139,15 @@ KADORO_DECL bool watched_key::knows(record const& what) const {
 
 // ---- readers --------------------------------------------------------------------------------------------------------
 
+KADORO_DECL void watched_key::learn(peer_ref const& who) {
+  auto const at = std::lower_bound(near.begin(), near.end(), who, [this](peer_ref const& a, peer_ref const& b) {
+    return where.closer(kad::key(a->hash()), kad::key(b->hash()));
+  });
+  if (at != near.end() && *at == who) return;
+  near.insert(at, who);
+  if (near.size() > max_near) near.pop_back();
+}
+
 KADORO_DECL void watched_key::add_reader(std::shared_ptr<watch::state> const& who) {
   readers_.push_back(who);
   for (auto const& [publisher, e] : entries_) {
