@@ -180,6 +180,12 @@ TEST_CASE("reachability: the verdict, from the words alone") {
   words.push_back({here, by(2), {}, true});
   CHECK(kad::judge_reachability(words, none).now == reachability::kind::unknown);
   CHECK(kad::judge_reachability(words, none).agreeing == 2);
+  kad::dial_back_record nobody_left;
+  nobody_left.nobody = true;
+  nobody_left.verified = there;  // which is past
+  CHECK_FALSE(kad::judge_reachability(words, nobody_left).dialled_back);
+  CHECK(kad::judge_reachability(words, nobody_left).why.find("nobody is known whom it has not called") !=
+        std::string::npos);
   kad::dial_back_record verified;
   verified.verified = here;
   CHECK(kad::judge_reachability(words, verified).now == reachability::kind::open);

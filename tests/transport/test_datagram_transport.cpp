@@ -215,6 +215,73 @@ TEST_CASE("datagram: a common swarm key lets members in") {
   b.close();
 }
 
+namespace {
+
+/// Two ends at a distance. B calls A; A wants to talk to B once that call has arrived.
+struct being_called {
+  being_called() {
+    world.set_link(delay_of(50ms));
+    call.type = message_type::ping;
+    put.type = message_type::put_value;
+    put.key = as_bytes("k");
+    b.host.spawn(one(b, b.knows(a), call, called));
+    world.run_for(60ms);
+    asked_at = world.now();
+    a.host.spawn(one(a, a.knows(b), put, stored));
+  }
+  static coro::task<void> one(simulated_peer& from, peer_ref to, message const& what, bool& ok) {
+    auto const answer = co_await from.transport->request(std::move(to), what);
+    ok = answer.has_value();
+  }
+
+  io::sim::world world{31};
+  simulated_peer a{world.add_host(address_of(1))};
+  simulated_peer b{world.add_host(address_of(2))};
+  message call, put;
+  bool called = false;
+  bool stored = false;
+  time_point asked_at{};
+};
+
+}  // namespace
+
+TEST_CASE("datagram: whoever is being called does not call back, and waits no longer for that") {
+  being_called s;
+  s.world.run_until([&s] { return s.called && s.stored; });
+  CHECK(s.world.now() - s.asked_at == 100ms);  // behind the answer to the call
+  s.world.run_for(10s);
+  CHECK(s.a.transport->counts().first_flights_sent == 0);
+  CHECK(s.a.transport->sessions() == 1);
+  CHECK(s.b.transport->counts().first_flights_sent == 1);
+  s.a.close();
+  s.b.close();
+}
+
+TEST_CASE("datagram: whoever is being called calls back if it hears no more of that") {
+  being_called s;
+  s.world.set_link(delay_of(50ms, 1));  // nothing arrives
+  s.world.run_for(250ms);
+  CHECK(s.a.transport->counts().first_flights_sent == 0);
+  s.world.run_for(100ms);
+  CHECK(s.a.transport->counts().first_flights_sent == 1);
+  s.world.set_link(delay_of(50ms));
+  s.world.run_until([&s] { return s.called && s.stored; });
+  CHECK(s.world.now() - s.asked_at < 2s);
+  CHECK(s.a.knows(s.b)->rtt.smoothed() < 150ms);  // the wait is no round trip
+  s.a.close();
+  s.b.close();
+}
+
+TEST_CASE("datagram: a call that nobody waits for any more is not made") {
+  being_called s;
+  s.world.set_link(delay_of(50ms, 1));
+  s.a.host.spawn([](simulated_peer& a) -> coro::task<void> { co_await a.transport->close(); }(s.a));
+  s.world.run_for(10s);
+  CHECK_FALSE(s.stored);
+  CHECK(s.a.transport->counts().first_flights_sent == 0);
+  s.b.close();
+}
+
 TEST_CASE("datagram: another identity lives at that address") {
   io::sim::world world(9);
   simulated_peer a(world.add_host(address_of(1)));

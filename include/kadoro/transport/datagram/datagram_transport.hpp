@@ -131,7 +131,10 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL error no_answer(peer const& to, std::size_t transmissions) const;
 
   // Dials.
+  KADORO_DECL bool is_stranger(peer_ref const& who) const;
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
+  KADORO_DECL bool is_calling_us(dial const& d) const;
+  KADORO_DECL std::optional<error> call(dial& d, pending* carried);
   KADORO_DECL std::optional<crypto::noise_handshake> write_first_flight(bytes_span packet, std::uint32_t index,
                                                                         byte_array<32> const& remote_static,
                                                                         frame const* carried);

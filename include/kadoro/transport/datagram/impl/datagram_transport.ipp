@@ -117,6 +117,10 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
   if (auto told = still_paused(*to, what)) co_return std::move(*told);
+  if (is_stranger(to)) {
+    auto const turn = co_await coro::sleep_for(duration::zero());  // what else has arrived first: it may be calling us
+    if (!turn) co_return fail(turn.error());
+  }
   pending p(*this, std::move(to));
   p.kind = work_of(what.type);
   p.read_only = is_read(what.type);
@@ -128,6 +132,11 @@ KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to,
   auto const waited = co_await p.done.wait();
   if (!waited) co_return fail(waited.error());
   co_return std::move(p.outcome);
+}
+
+/// Never heard, and not being called.
+KADORO_DECL bool datagram_transport::is_stranger(peer_ref const& who) const {
+  return who->last_heard == time_point() && !links_.contains(who);
 }
 
 KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
@@ -266,18 +275,45 @@ KADORO_DECL error datagram_transport::no_answer(peer const& to, std::size_t tran
 
 // ---- dials ----------------------------------------------------------------------------------------------------------
 
-/// Nothing on success. The first flight carries `carried` if that is a read.
+/// Nothing on success. Where the peer is calling us there is a session as soon as it has our answer; it gets so much
+/// time before we call, as it has to call back. If both ends would dial, each of them would pay for two handshakes.
 KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending* carried) {
   std::vector<io::endpoint> targets = dial_targets(*l.who);
   if (targets.empty())
     return error(errc::unreachable, l.who->id().to_string() + ": no address known that a UDP socket of " +
                                         std::string(families()) + " can dial");
-  auto const key = l.who->id().ed25519_key();
-  if (!key) return error(errc::unreachable, l.who->id().to_string() + ": not an Ed25519 peer id");
-  auto const remote_static = crypto::x25519_of(*key);
-  if (!remote_static) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
+  if (!l.remote_static) {
+    auto const key = l.who->id().ed25519_key();
+    if (!key) return error(errc::unreachable, l.who->id().to_string() + ": not an Ed25519 peer id");
+    auto const worked_out = crypto::x25519_of(*key);
+    if (!worked_out) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
+    l.remote_static = *worked_out;
+  }
+  l.dialling = std::make_unique<dial>(*this, l);
+  dial& d = *l.dialling;
+  d.targets = std::move(targets);
+  d.begun = context_.now();
+  d.timeout = l.who->rtt.timeout();
+  if (carried != nullptr && is_calling_us(d)) {
+    context_.arm(d, next_look(d.begun, d.timeout));
+    return {};
+  }
+  auto failure = call(d, carried);
+  if (failure) end_dial(l, {});
+  return failure;
+}
 
-  std::uint32_t const index = fresh_index();
+/// By an address that we would dial ourselves, so lately that its next word may be on its way.
+KADORO_DECL bool datagram_transport::is_calling_us(dial const& d) const {
+  return std::any_of(d.towards.sessions.begin(), d.towards.sessions.end(), [&](session const* s) {
+    return !s->confirmed && context_.now() - s->created < d.timeout &&
+           std::find(d.targets.begin(), d.targets.end(), s->remote) != d.targets.end();
+  });
+}
+
+/// Sends the first flight, which carries `carried` if that is a read.
+KADORO_DECL std::optional<error> datagram_transport::call(dial& d, pending* carried) {
+  d.index = fresh_index();
   // One whose answer has begun to come over a session stays there: what fits into a handshake would cut it short.
   bool const rides = carried != nullptr && carried->read_only && carried->progress == carried->begun &&
                      carried->encoded.size() <= max_first_flight_message_bytes;
@@ -289,21 +325,14 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
     f.message = carried->encoded;
     carried->sent_at[carried->transmissions % carried->sent_at.size()] = context_.now();
     ++carried->transmissions;
+    d.carried_request = carried->id;
   }
-  bytes packet(first_flight_bytes);
-  auto const handshake = write_first_flight(packet, index, *remote_static, rides ? &f : nullptr);
-  if (!handshake) return error(errc::unreachable, l.who->id().to_string() + ": its key is no valid point");
-
-  l.dialling = std::make_unique<dial>(*this, l, *handshake);
-  dial& d = *l.dialling;
-  d.index = index;
-  d.packet = std::move(packet);
-  d.targets = std::move(targets);
-  d.carried_request = rides ? carried->id : 0;
-  d.begun = context_.now();
-  d.timeout = l.who->rtt.timeout();
-  for (io::endpoint const& to : d.targets) contacted_.note(to, context_.now());
-  dials_.emplace(index, &d);
+  d.packet.resize(first_flight_bytes);
+  d.handshake = write_first_flight(d.packet, d.index, *d.towards.remote_static, rides ? &f : nullptr);
+  if (!d.handshake) return error(errc::unreachable, d.towards.who->id().to_string() + ": its key is no valid point");
+  d.called = context_.now();
+  for (io::endpoint const& to : d.targets) contacted_.note(to, d.called);
+  dials_.emplace(d.index, &d);
   send_first_flight(d);
   return {};
 }
@@ -348,11 +377,16 @@ KADORO_DECL void datagram_transport::give_up(dial const& d) {
 
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   link& l = d.towards;
+  if (!d.handshake && l.wanted()) {  // it has not called us after all
+    pending* const first = l.waiting.linked() ? &static_cast<pending::place&>(*l.waiting.next()).owner : nullptr;
+    if (auto failure = call(d, first)) end_dial(l, std::move(failure));
+    return drop_link_if_idle(l);
+  }
   time_point const end = d.begun + options_.patience;
   if (context_.now() < end && (l.wanted() || d.rekeys)) return send_first_flight(d);
   if (!l.wanted()) {  // nobody waits any more, but a late answer still tells that the peer lives
-    if (context_.now() < end) return context_.arm(d, end);
-    give_up(d);
+    if (d.handshake && context_.now() < end) return context_.arm(d, end);
+    if (d.handshake) give_up(d);
     end_dial(l, {});
     drop_link_if_idle(l);
     return;
@@ -484,6 +518,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   first_flights_.remember(ephemeral, in.from, whole, now);
 
   link& l = link_of(who);
+  l.remote_static = *handshake.remote_static();
   session* const s = open_session(l, in.from, handshake.split(), index, remote_index, false);
   s->remote_features = load_be<std::uint32_t>(payload.data());
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
@@ -492,12 +527,11 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
 }
 
 /// Whether that is the static key of whoever has that public key. Working it out costs more than a key exchange: where
-/// both ends dial at once, our own dial has done so.
+/// there is a session, or a dial, that has been done.
 KADORO_DECL bool datagram_transport::belong_together(byte_array<32> const& claimed,
                                                      byte_array<32> const& remote_static) const {
   auto const known = links_.find(peer_id::of_ed25519(claimed));
-  if (known != links_.end() && known->second.dialling)
-    return *known->second.dialling->handshake.remote_static() == remote_static;
+  if (known != links_.end() && known->second.remote_static) return *known->second.remote_static == remote_static;
   auto const worked_out = crypto::x25519_of(claimed);
   return worked_out && *worked_out == remote_static;
 }
@@ -568,8 +602,8 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
   if (std::find(d.targets.begin(), d.targets.end(), in.from) == d.targets.end())
     return counts_.note(drop::unexpected, in.from);
   byte_array<max_answer_payload_bytes> payload{};
-  auto const size =
-      d.handshake.read(in.data.subspan(answer_header_bytes, in.data.size() - answer_header_bytes - mac_bytes), payload);
+  auto const size = d.handshake->read(
+      in.data.subspan(answer_header_bytes, in.data.size() - answer_header_bytes - mac_bytes), payload);
   if (!size) return counts_.note(drop::not_authentic, in.from);
   std::uint32_t const remote_index = load_be<std::uint32_t>(payload.data());
   std::size_t const frame_size = load_be<std::uint16_t>(payload.data() + 28);
@@ -577,12 +611,12 @@ KADORO_DECL void datagram_transport::on_answer(io::datagram const& in) {
     return counts_.note(drop::malformed, in.from);
 
   link& l = d.towards;
-  if (d.transmissions == 1) l.who->rtt.sample(context_.now() - d.begun);
+  if (d.transmissions == 1) l.who->rtt.sample(context_.now() - d.called);
   observed_ = load_endpoint(bytes_view(payload).subspan(9));
   seen_as_.note(*observed_, in.from, context_.now());
 
   static_cast<void>(make_room_for_session(in.from, true, duration::zero()));
-  session* s = open_session(l, in.from, d.handshake.split(), d.index, remote_index, true);
+  session* s = open_session(l, in.from, d.handshake->split(), d.index, remote_index, true);
   s->initiated = true;
   s->remote_features = load_be<std::uint32_t>(payload.data() + 4);
   s->remote_mode = payload[8] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
@@ -808,6 +842,7 @@ KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
     unconfirmed_ranges_.remove(s.range);
     ++counts_.sessions_accepted;
   }
+  if (l.dialling && !l.dialling->handshake) end_dial(l, {});  // it has called us
   peer& who = *l.who;
   who.mode = s.remote_mode;
   who.features = s.remote_features;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kadoro/transport/datagram/datagram_transport.hpp"
@@ -69,20 +70,19 @@ struct datagram_transport::pending {
   result<message> outcome = fail(errc::cancelled);
 };
 
-/// A handshake of ours that has not been answered yet.
+/// A handshake of ours that has not been answered yet; or is to begin, unless the peer makes one before.
 struct datagram_transport::dial : coro::timer_node {
-  dial(datagram_transport& of, link& to, crypto::noise_handshake const& h) noexcept
+  dial(datagram_transport& of, link& to) noexcept
       : timer_node([](timer_node& n) {
           dial& d = static_cast<dial&>(n);
           d.owner.on_dial_silence(d);
         }),
         owner(of),
-        towards(to),
-        handshake(h) {}
+        towards(to) {}
 
   datagram_transport& owner;
   link& towards;
-  crypto::noise_handshake handshake;
+  std::optional<crypto::noise_handshake> handshake;  // nothing: not begun
   std::uint32_t index = 0;
   bytes packet;
   std::vector<io::endpoint> targets;
@@ -91,6 +91,7 @@ struct datagram_transport::dial : coro::timer_node {
   bool rekeys = false;                     // for a session that still serves: nobody need wait for it
   std::size_t transmissions = 0;
   time_point begun{};
+  time_point called{};
   duration timeout{};
 };
 
@@ -189,6 +190,7 @@ struct datagram_transport::link {
   explicit link(peer_ref of) : who(std::move(of)) {}
 
   peer_ref who;
+  std::optional<byte_array<32>> remote_static;  // once it was worked out
   session_list sessions;
   std::unique_ptr<dial> dialling;
   std::unique_ptr<large_traffic> large;
