@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "kadoro/coro/deadline.hpp"
 #include "simulated_peer.hpp"
 
 using namespace kadoro;
@@ -217,29 +218,38 @@ TEST_CASE("datagram: a common swarm key lets members in") {
 
 namespace {
 
-/// Two ends at a distance. B calls A; A wants to talk to B once that call has arrived.
+/// Two ends at a distance. B calls A; A wants to talk to B once that call has arrived, and knows where others see it.
 struct being_called {
-  being_called() {
+  explicit being_called(message_type what = message_type::put_value, std::size_t told_by = 2, duration limit = 5s) {
     world.set_link(delay_of(50ms));
+    for (std::size_t i = 0; i < told_by; ++i) REQUIRE(a.ask(a.knows(i == 0 ? c : d), message_type::ping));
+    calls_before = a.transport->counts().first_flights_sent;
     call.type = message_type::ping;
-    put.type = message_type::put_value;
-    put.key = as_bytes("k");
-    b.host.spawn(one(b, b.knows(a), call, called));
+    request.type = what;
+    request.key = as_bytes("k");
+    b.host.spawn(one(b, b.knows(a), call, 5s, called));
     world.run_for(60ms);
     asked_at = world.now();
-    a.host.spawn(one(a, a.knows(b), put, stored));
+    a.host.spawn(one(a, a.knows(b), request, limit, answered));
   }
-  static coro::task<void> one(simulated_peer& from, peer_ref to, message const& what, bool& ok) {
-    auto const answer = co_await from.transport->request(std::move(to), what);
+  ~being_called() {
+    for (simulated_peer* each : {&a, &b, &c, &d}) each->close();
+  }
+  static coro::task<void> one(simulated_peer& from, peer_ref to, message const& what, duration limit, bool& ok) {
+    auto const answer = co_await coro::with_deadline(from.transport->request(std::move(to), what), limit);
     ok = answer.has_value();
   }
+  std::uint64_t calls() const { return a.transport->counts().first_flights_sent - calls_before; }
 
   io::sim::world world{31};
   simulated_peer a{world.add_host(address_of(1))};
   simulated_peer b{world.add_host(address_of(2))};
-  message call, put;
+  simulated_peer c{world.add_host(address_of(3))};
+  simulated_peer d{world.add_host(address_of(4))};
+  message call, request;
   bool called = false;
-  bool stored = false;
+  bool answered = false;
+  std::uint64_t calls_before = 0;
   time_point asked_at{};
 };
 
@@ -247,39 +257,40 @@ struct being_called {
 
 TEST_CASE("datagram: whoever is being called does not call back, and waits no longer for that") {
   being_called s;
-  s.world.run_until([&s] { return s.called && s.stored; });
+  s.world.run_until([&s] { return s.called && s.answered; });
   CHECK(s.world.now() - s.asked_at == 100ms);  // behind the answer to the call
   s.world.run_for(10s);
-  CHECK(s.a.transport->counts().first_flights_sent == 0);
-  CHECK(s.a.transport->sessions() == 1);
+  CHECK(s.calls() == 0);
+  CHECK(s.b.transport->sessions() == 1);
   CHECK(s.b.transport->counts().first_flights_sent == 1);
-  s.a.close();
-  s.b.close();
+}
+
+TEST_CASE("datagram: whoever is being called calls back where nobody has told it where it is seen") {
+  being_called s(message_type::put_value, 1);
+  s.world.run_until([&s] { return s.called && s.answered; });
+  CHECK(s.calls() == 1);
 }
 
 TEST_CASE("datagram: whoever is being called calls back if it hears no more of that") {
-  being_called s;
+  being_called s(message_type::find_node);
   s.world.set_link(delay_of(50ms, 1));  // nothing arrives
-  s.world.run_for(250ms);
-  CHECK(s.a.transport->counts().first_flights_sent == 0);
-  s.world.run_for(100ms);
-  CHECK(s.a.transport->counts().first_flights_sent == 1);
+  s.world.run_for(280ms);
+  CHECK(s.calls() == 0);
   s.world.set_link(delay_of(50ms));
-  s.world.run_until([&s] { return s.called && s.stored; });
-  CHECK(s.world.now() - s.asked_at < 2s);
-  CHECK(s.a.knows(s.b)->rtt.smoothed() < 150ms);  // the wait is no round trip
-  s.a.close();
-  s.b.close();
+  time_point const again = s.world.now();
+  s.world.run_until([&s] { return s.answered; });
+  CHECK(s.calls() == 1);
+  CHECK(s.world.now() - again <= 115ms);           // the question was in the call
+  CHECK(s.a.knows(s.b)->rtt.smoothed() == 100ms);  // the wait is no part of it
 }
 
 TEST_CASE("datagram: a call that nobody waits for any more is not made") {
-  being_called s;
+  being_called s(message_type::put_value, 2, 100ms);
   s.world.set_link(delay_of(50ms, 1));
-  s.a.host.spawn([](simulated_peer& a) -> coro::task<void> { co_await a.transport->close(); }(s.a));
   s.world.run_for(10s);
-  CHECK_FALSE(s.stored);
-  CHECK(s.a.transport->counts().first_flights_sent == 0);
-  s.b.close();
+  CHECK_FALSE(s.answered);
+  CHECK(s.calls() == 0);
+  CHECK_FALSE(s.a.knows(s.b)->addresses()[0].silent);
 }
 
 TEST_CASE("datagram: another identity lives at that address") {

@@ -42,6 +42,12 @@ class observed_addresses {
       std::erase_if(words_, [&before](observation const& w) { return w.seen == *before; });
   }
 
+  /// Enough sources have spoken of late, whatever they said.
+  bool known(time_point now) const noexcept {
+    auto const late = [now](observation const& w) { return now - w.when < life; };
+    return static_cast<std::size_t>(std::count_if(words_.begin(), words_.end(), late)) >= enough;
+  }
+
   /// Oldest first.
   std::vector<observation> const& all() const noexcept { return words_; }
 

@@ -45,10 +45,11 @@ struct options {
 /// Requests over encrypted UDP: Noise IK sessions between Ed25519 identities, one round trip on first contact, one
 /// afterwards; one datagram a message, or up to 64 fragments. docs/datagram.md describes every byte and every rule.
 ///
-/// A request to a peer without a session starts a dial: the first flight, with the request inside if that is a read.
-/// The answer makes a session; whatever waits goes out on it. A request that went out on a session and is not answered
-/// goes out again when the peer's retransmission timeout says so; from the second silence on, or after a second, a dial
-/// runs beside it, in case the peer has restarted and lost the session.
+/// A request to a peer without a session starts a dial: the first flight, with the request inside if that is a read;
+/// unless the peer is dialling us at this moment. The answer makes a session; whatever waits goes out on it. A request
+/// that went out on a session and is not answered goes out again when the peer's retransmission timeout says so; from
+/// the second silence on, or after a second, a dial runs beside it, in case the peer has restarted and lost the
+/// session.
 class datagram_transport final : public transport, private io::udp_port::receiver {
  public:
   static constexpr std::size_t max_sessions = 4096;
@@ -131,9 +132,8 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL error no_answer(peer const& to, std::size_t transmissions) const;
 
   // Dials.
-  KADORO_DECL bool is_stranger(peer_ref const& who) const;
   KADORO_DECL std::optional<error> start_dial(link& l, pending* carried);
-  KADORO_DECL bool is_calling_us(dial const& d) const;
+  KADORO_DECL std::optional<time_point> called_until(dial const& d) const;
   KADORO_DECL std::optional<error> call(dial& d, pending* carried);
   KADORO_DECL std::optional<crypto::noise_handshake> write_first_flight(bytes_span packet, std::uint32_t index,
                                                                         byte_array<32> const& remote_static,

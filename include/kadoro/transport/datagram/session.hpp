@@ -21,7 +21,7 @@ namespace kadoro::inline KADORO_ABI::transport::datagram {
 ///     fresh --age or packets--> due (serves on; a dial runs) --twice that--> worn out (nothing is sent or taken)
 ///
 /// An unconfirmed session may stem from a replayed first flight: nothing is learned from it, and nothing is sent on it,
-/// but to a peer that is being dialled itself.
+/// but to a peer at an address that we would dial ourselves.
 struct session {
   static constexpr duration unconfirmed_life = std::chrono::seconds(10);
   static constexpr duration idle_before_redial = std::chrono::minutes(5);    ///< then we no longer send on it

@@ -117,10 +117,6 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
   if (auto told = still_paused(*to, what)) co_return std::move(*told);
-  if (is_stranger(to)) {
-    auto const turn = co_await coro::sleep_for(duration::zero());  // what else has arrived first: it may be calling us
-    if (!turn) co_return fail(turn.error());
-  }
   pending p(*this, std::move(to));
   p.kind = work_of(what.type);
   p.read_only = is_read(what.type);
@@ -132,11 +128,6 @@ KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to,
   auto const waited = co_await p.done.wait();
   if (!waited) co_return fail(waited.error());
   co_return std::move(p.outcome);
-}
-
-/// Never heard, and not being called.
-KADORO_DECL bool datagram_transport::is_stranger(peer_ref const& who) const {
-  return who->last_heard == time_point() && !links_.contains(who);
 }
 
 KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
@@ -169,8 +160,8 @@ KADORO_DECL std::optional<error> datagram_transport::await_session(link& l, pend
   auto failure = l.dialling ? std::nullopt : start_dial(l, &p);
   if (failure)
     p.where.unlink();
-  else if (!l.sessions.empty())
-    send_early(*l.sessions.back(), l);
+  else
+    for (session* const s : l.sessions) send_early(*s, l);
   return failure;
 }
 
@@ -275,8 +266,8 @@ KADORO_DECL error datagram_transport::no_answer(peer const& to, std::size_t tran
 
 // ---- dials ----------------------------------------------------------------------------------------------------------
 
-/// Nothing on success. Where the peer is calling us there is a session as soon as it has our answer; it gets so much
-/// time before we call, as it has to call back. If both ends would dial, each of them would pay for two handshakes.
+/// Nothing on success. Where the peer is calling us there is a session as soon as it has our answer, and we call only
+/// if there is none by then: if both ends did, each of them would pay for two handshakes.
 KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending* carried) {
   std::vector<io::endpoint> targets = dial_targets(*l.who);
   if (targets.empty())
@@ -294,8 +285,8 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   d.targets = std::move(targets);
   d.begun = context_.now();
   d.timeout = l.who->rtt.timeout();
-  if (carried != nullptr && is_calling_us(d)) {
-    context_.arm(d, next_look(d.begun, d.timeout));
+  if (auto const until = called_until(d); until && carried != nullptr) {
+    context_.arm(d, std::min(*until, d.begun + options_.patience));
     return {};
   }
   auto failure = call(d, carried);
@@ -303,12 +294,17 @@ KADORO_DECL std::optional<error> datagram_transport::start_dial(link& l, pending
   return failure;
 }
 
-/// By an address that we would dial ourselves, so lately that its next word may be on its way.
-KADORO_DECL bool datagram_transport::is_calling_us(dial const& d) const {
-  return std::any_of(d.towards.sessions.begin(), d.towards.sessions.end(), [&](session const* s) {
-    return !s->confirmed && context_.now() - s->created < d.timeout &&
-           std::find(d.targets.begin(), d.targets.end(), s->remote) != d.targets.end();
-  });
+/// How long the peer's own call, from an address that we would dial, may still become a session. Nothing: it does not
+/// call, or too few have told us where they see us, which only the answer to a call of ours does.
+KADORO_DECL std::optional<time_point> datagram_transport::called_until(dial const& d) const {
+  time_point const now = context_.now();
+  if (!seen_as_.known(now)) return std::nullopt;
+  std::optional<time_point> until;
+  for (session const* s : d.towards.sessions)
+    if (!s->confirmed && s->created + d.timeout > now &&
+        std::find(d.targets.begin(), d.targets.end(), s->remote) != d.targets.end())
+      until = s->created + d.timeout;
+  return until;
 }
 
 /// Sends the first flight, which carries `carried` if that is a read.
@@ -377,9 +373,9 @@ KADORO_DECL void datagram_transport::give_up(dial const& d) {
 
 KADORO_DECL void datagram_transport::on_dial_silence(dial& d) {
   link& l = d.towards;
-  if (!d.handshake && l.wanted()) {  // it has not called us after all
-    pending* const first = l.waiting.linked() ? &static_cast<pending::place&>(*l.waiting.next()).owner : nullptr;
-    if (auto failure = call(d, first)) end_dial(l, std::move(failure));
+  if (!d.handshake && l.wanted()) {                                               // its own call has come to nothing
+    coro::list_node const& those = l.waiting.linked() ? l.waiting : l.in_flight;  // they went out behind our answer
+    if (auto failure = call(d, &static_cast<pending::place&>(*those.next()).owner)) end_dial(l, std::move(failure));
     return drop_link_if_idle(l);
   }
   time_point const end = d.begun + options_.patience;
@@ -536,9 +532,9 @@ KADORO_DECL bool datagram_transport::belong_together(byte_array<32> const& claim
   return worked_out && *worked_out == remote_static;
 }
 
-/// Both ends dial at once: what waits for our own dial need not wait for its answer. It goes out behind our answer,
-/// where only the holder of the initiator's ephemeral key can read it, and only to an address that we are dialling
-/// anyway.
+/// Both ends want to talk: what waits for our own dial need not wait for its answer, or for its beginning. It goes out
+/// behind our answer, where only the holder of the initiator's ephemeral key can read it, and only to an address that
+/// we would dial anyway.
 KADORO_DECL void datagram_transport::send_early(session& s, link& l) {
   if (s.confirmed || !l.dialling ||
       std::find(l.dialling->targets.begin(), l.dialling->targets.end(), s.remote) == l.dialling->targets.end())
@@ -842,7 +838,7 @@ KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
     unconfirmed_ranges_.remove(s.range);
     ++counts_.sessions_accepted;
   }
-  if (l.dialling && !l.dialling->handshake) end_dial(l, {});  // it has called us
+  if (l.dialling && !l.dialling->handshake) end_dial(l, {});  // nobody need call any more
   peer& who = *l.who;
   who.mode = s.remote_mode;
   who.features = s.remote_features;

@@ -83,15 +83,15 @@ struct datagram_transport::dial : coro::timer_node {
   datagram_transport& owner;
   link& towards;
   std::optional<crypto::noise_handshake> handshake;  // nothing: not begun
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;                           // 0: not begun
   bytes packet;
   std::vector<io::endpoint> targets;
   std::map<io::endpoint, cookie> cookies;  // of targets that are loaded
   std::uint32_t carried_request = 0;       // 0: none
   bool rekeys = false;                     // for a session that still serves: nobody need wait for it
   std::size_t transmissions = 0;
-  time_point begun{};
-  time_point called{};
+  time_point begun{};   // when it became wanted
+  time_point called{};  // when its first flight went out first
   duration timeout{};
 };
 
