@@ -2,6 +2,11 @@
 # io_uring backend), and kadoro::lmdb (a database in a file).
 list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
 
+if(KADORO_STATIC)
+  set(kadoro_library_suffixes "${CMAKE_FIND_LIBRARY_SUFFIXES}")
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+endif()
+
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(kadoro_crypto REQUIRED IMPORTED_TARGET GLOBAL libsodium nettle)
 find_package(tl-expected REQUIRED)
@@ -59,4 +64,8 @@ if(TARGET PkgConfig::kadoro_liburing)
   target_compile_definitions(kadoro_uring INTERFACE KADORO_WITH_URING)
 elseif(PROJECT_IS_TOP_LEVEL)
   message(STATUS "kadoro: without kadoro::uring, io::open has only Asio to offer (Debian: liburing-dev)")
+endif()
+
+if(KADORO_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES "${kadoro_library_suffixes}")
 endif()
