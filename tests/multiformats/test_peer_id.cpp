@@ -178,10 +178,9 @@ TEST_CASE("peer_id: an identity multihash need not be a key") {
 TEST_CASE("peer_id: what is no multihash of ours is malformed") {
   std::string const good = vectors[0].id;
   for (std::string const& text :
-       {std::string(), std::string("00"), "002b" + std::string(86, '1'), good + "00",
-        good.substr(0, good.size() - 2), "1220" + std::string(62, '1'), "1220" + std::string(66, '1'),
-        "1320" + std::string(64, '1'), "121f" + std::string(62, '1'), "0172" + good, "00a400" + good.substr(4),
-        std::string(2000, 'a')}) {
+       {std::string(), std::string("00"), "002b" + std::string(86, '1'), good + "00", good.substr(0, good.size() - 2),
+        "1220" + std::string(62, '1'), "1220" + std::string(66, '1'), "1320" + std::string(64, '1'),
+        "121f" + std::string(62, '1'), "0172" + good, "00a400" + good.substr(4), std::string(2000, 'a')}) {
     auto const id = peer_id::from_bytes(hex(text));
     REQUIRE_FALSE(id);
     CHECK(id.error() == errc::malformed);
