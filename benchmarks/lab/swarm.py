@@ -92,7 +92,7 @@ class Swarm:
 
     def check_copies(self, said, wanted):
         receipt = said.get("receipt")
-        if receipt and receipt["stored"] != wanted:
+        if receipt and receipt["stored"] < wanted:  # OpenDHT counts some twice
             raise RuntimeError(f"{self.name}: the last put was stored on {receipt['stored']}, not {wanted}")
 
     @classmethod

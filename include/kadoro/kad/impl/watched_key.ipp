@@ -137,8 +137,6 @@ KADORO_DECL bool watched_key::knows(record const& what) const {
   return at != entries_.end() && at->second.version > 0 && at->second.what == what;
 }
 
-// ---- readers --------------------------------------------------------------------------------------------------------
-
 KADORO_DECL void watched_key::learn(peer_ref const& who) {
   auto const at = std::lower_bound(near.begin(), near.end(), who, [this](peer_ref const& a, peer_ref const& b) {
     return where.closer(kad::key(a->hash()), kad::key(b->hash()));
@@ -147,6 +145,8 @@ KADORO_DECL void watched_key::learn(peer_ref const& who) {
   near.insert(at, who);
   if (near.size() > max_near) near.pop_back();
 }
+
+// ---- readers --------------------------------------------------------------------------------------------------------
 
 KADORO_DECL void watched_key::add_reader(std::shared_ptr<watch::state> const& who) {
   readers_.push_back(who);
