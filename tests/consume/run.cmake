@@ -37,11 +37,6 @@ endif()
 run("${CMAKE_COMMAND}" -S "${here}" -B "${WORK_DIR}/build" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
     -DCMAKE_BUILD_TYPE=None "-DWAY=${WAY}" "-DKADORO_SOURCE_DIR=${SOURCE_DIR}" "-DKADORO_WANTED_VERSION=${VERSION}"
     "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix" "-DFETCHCONTENT_SOURCE_DIR_KADORO=${SOURCE_DIR}")
-if(WAY STREQUAL "fetch_content")  # once it is there, it is a subdirectory
-  run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build" --target portable)
-  run("${WORK_DIR}/build/portable")
-  return()
-endif()
 run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
 run("${WORK_DIR}/build/portable")
 run("${WORK_DIR}/build/backend")

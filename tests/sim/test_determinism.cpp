@@ -18,9 +18,9 @@ verdict small_run(std::uint64_t seed, transport_kind over) {
 
 }  // namespace
 
-// The literals hold for g++ and clang, at every level of optimisation, with and without sanitizers: each configuration
-// of the test command runs this. Whoever changes what a node says, or what the simulator does to it, puts new ones
-// here.
+// The literals hold for g++ and clang, at every level of optimisation, with and without sanitizers: g++ with
+// optimisation and clang with sanitizers run this. Whoever changes what a node says, or what the simulator does to it,
+// puts new ones here.
 TEST_CASE("sim: one seed gives one run, whatever compiled it") {
   verdict const datagram = small_run(3, transport_kind::datagram);
   CAPTURE(datagram.events);
