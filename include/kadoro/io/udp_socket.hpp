@@ -29,7 +29,7 @@ class udp_socket {
   udp_socket(udp_socket&&) noexcept = default;
   udp_socket& operator=(udp_socket&&) noexcept = default;
 
-  /// Queues a copy for the end of this loop turn, as `udp_port::send`. Success does not mean arrival.
+  /// Queues a copy, which leaves by the end of this loop turn, as `udp_port::send` says. Success does not mean arrival.
   void send(endpoint const& to, bytes_view data) noexcept { state_->port->send(to, data); }
 
   /// Completes with the oldest datagram in the inbox, copied into `into`, as soon as there is one. Several may wait;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <chrono>
+#include <span>
+
 #include "kadoro/io/posix/kernel_drops.hpp"
 #include "kadoro/io/posix/receive_block.hpp"
 #include "kadoro/io/posix/send_queue.hpp"
@@ -29,8 +32,14 @@ class udp_channel {
 
   /// Sends what is queued, as far as the system takes it at once. ICMP errors on the way go to the receiver.
   KADORO_DECL void flush();
+  /// The same before the end of the loop turn, now and then, but never from within `deliver`: whoever asks many is
+  /// answered by the first while it still asks the last, and what is sent close together leaves together all the same.
+  /// No callback. False if something is left for `flush`.
+  KADORO_DECL bool flush_early() noexcept;
   bool unsent() const noexcept { return !queue_.empty(); }
 
+  /// Hands a batch to the receiver, which there must be.
+  KADORO_DECL void deliver(std::span<datagram> batch);
   /// Hands what the socket has to the receiver, through `room`. For backends that are told when it is readable.
   KADORO_DECL void receive(receive_block& room);
 
@@ -53,6 +62,9 @@ class udp_channel {
   udp_counters counters_;
   kernel_drops drops_;
   bool runs_ = true;  // the system may take several datagrams as one message
+  bool delivering_ = false;
+  bool errors_due_ = false;  // of an early flush
+  std::chrono::steady_clock::time_point early_at_;
   send_queue queue_;
 };
 

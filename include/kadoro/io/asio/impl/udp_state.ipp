@@ -14,7 +14,7 @@ KADORO_DECL void udp_state::set_receiver(udp_port::receiver* to) noexcept {
 }
 
 KADORO_DECL void udp_state::send(endpoint const& to, bytes_view data) noexcept {
-  if (owner_ == nullptr || !channel_.push(to, data) || flush_due_ || writing_) return;
+  if (owner_ == nullptr || !channel_.push(to, data) || writing_ || channel_.flush_early() || flush_due_) return;
   flush_due_ = true;
   owner_->flush_later(shared_from_this());
 }

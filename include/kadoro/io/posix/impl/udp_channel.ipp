@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "kadoro/io/posix/udp_channel.hpp"
+#include "kadoro/io/reset_on_exit.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
@@ -14,6 +15,8 @@ inline constexpr int errors_per_turn = 64;
 // A pending ICMP error is reported by the next call, whatever that sends: only the same error again and again is real.
 inline constexpr int attempts_if_refused = 64;
 inline constexpr int attempts = 3;
+// Between one early flush and the next: a call to the system for each datagram would cost more than it gains.
+inline constexpr std::chrono::microseconds gather{100};
 
 }  // namespace limits
 
@@ -25,6 +28,12 @@ KADORO_DECL bool udp_channel::push(endpoint const& to, bytes_view data) noexcept
   if (queue_.push(to, data)) return true;
   ++counters_.dropped_queue_full;
   return false;
+}
+
+KADORO_DECL void udp_channel::deliver(std::span<datagram> batch) {
+  delivering_ = true;
+  reset_on_exit const ends(delivering_);
+  receiver_->on_datagrams(batch);
 }
 
 KADORO_DECL void udp_channel::receive(receive_block& room) {
@@ -39,7 +48,7 @@ KADORO_DECL void udp_channel::receive(receive_block& room) {
       continue;
     }
     anything = true;
-    if (!batch.empty()) receiver_->on_datagrams(batch);
+    if (!batch.empty()) deliver(batch);
     if (static_cast<std::size_t>(taken) < receive_block::capacity) return;
   }
   // Woken for nothing: a call to send has seen the error, and its message still waits.
@@ -90,7 +99,18 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
 }
 
 KADORO_DECL void udp_channel::flush() {
-  if (!flush_some()) drain_errors();
+  bool const clean = flush_some() && !errors_due_;
+  errors_due_ = false;
+  if (!clean) drain_errors();
+}
+
+KADORO_DECL bool udp_channel::flush_early() noexcept {
+  if (delivering_) return false;
+  auto const now = std::chrono::steady_clock::now();
+  if (now - early_at_ < limits::gather) return false;
+  early_at_ = now;
+  if (!flush_some()) errors_due_ = true;
+  return !errors_due_ && queue_.empty();
 }
 
 KADORO_DECL void udp_channel::drain_errors() {

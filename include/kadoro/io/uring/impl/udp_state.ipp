@@ -54,7 +54,8 @@ KADORO_DECL void udp_state::set_receiver(udp_port::receiver* to) noexcept {
 }
 
 KADORO_DECL void udp_state::send(endpoint const& to, bytes_view data) noexcept {
-  if (owner_ == nullptr || !channel_.push(to, data) || flush_due_ || !writable_->idle()) return;
+  if (owner_ == nullptr || !channel_.push(to, data) || !writable_->idle() || channel_.flush_early() || flush_due_)
+    return;
   flush_due_ = true;
   owner_->flush_later(shared_from_this());
 }
@@ -156,7 +157,7 @@ KADORO_DECL void udp_state::hand_out() {
   }
   counters.received += batch.size();
   for (datagram const& one : batch) counters.received_bytes += one.data.size();
-  channel_.receiver()->on_datagrams(batch);
+  channel_.deliver(batch);
 }
 
 KADORO_DECL void udp_state::go_on() noexcept {
