@@ -572,18 +572,68 @@ TEST_CASE("next_expiry is when something happens next") {
   CHECK_FALSE(f.store.next_expiry());
 }
 
-TEST_CASE("for_each goes through all live records in the order of keys") {
+TEST_CASE("for_each goes through all live records, those of one key together, and twice in the same order") {
   fixture f;
   for (std::string_view const key : {"b", "a", "c", "ab"})
     for (std::uint8_t i = 1; i <= 3; ++i) f.put(make(i, key, 1), origin::publisher_session, 0s);
   f.put(forged(make(4, "a", 1)), origin::publisher_session, 0s);
   f.put(make(5, "a", 1), origin::handed_on, 0s, 1s);
-  std::vector<std::string> keys;
-  f.store.for_each(at(1s), [&keys](record_store::held const& h) {
-    CHECK(h.remaining == 99s);
-    keys.emplace_back(as_text(h.value->key));
-  });
-  CHECK(keys == texts{"a", "a", "a", "ab", "ab", "ab", "b", "b", "b", "c", "c", "c"});
+  auto const keys = [&f] {
+    texts out;
+    f.store.for_each(at(1s), [&out](record_store::held const& h) {
+      CHECK(h.remaining == 99s);
+      out.emplace_back(as_text(h.value->key));
+    });
+    return out;
+  };
+  texts seen = keys();
+  CHECK(keys() == seen);
+  CHECK(seen.size() == 12);
+  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen == texts{"a", "ab", "b", "c"});
+}
+
+TEST_CASE("many keys that share a prefix come and go: each is found as long as it lives") {
+  static constexpr std::size_t count = 3000;
+  chacha20_random random(5);
+  fixture f;
+  std::vector<record> all;
+  std::vector<std::uint64_t> until(count, 0);  // in seconds
+  for (std::size_t i = 0; i < count; ++i) {
+    record content;
+    content.flags = record::flag_content;
+    content.key.assign(32, 7);
+    store_be(content.key.data() + 28, static_cast<std::uint32_t>(i));
+    content.value.assign(1 + i % 7, 1);
+    content.lifetime_max = 1h;
+    all.push_back(std::move(content));
+  }
+  for (std::uint64_t now = 1; now <= 400; ++now) {
+    // Many come, then few: more and more, and at the end nothing.
+    for (std::uint64_t n = now < 200 ? random.below(100) : now < 300 ? random.below(3) : 0; n > 0; --n) {
+      auto const i = static_cast<std::size_t>(random.below(count));
+      std::uint64_t const life = 10 + random.below(90);
+      REQUIRE(f.put(all[i], origin::own, std::chrono::seconds(now), std::chrono::seconds(life)) == accepted);
+      until[i] = std::max(until[i] > now ? until[i] : 0, now + life);
+    }
+    f.store.expire(at(std::chrono::seconds(now)));
+    std::uint64_t next = 0;
+    std::size_t live = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      bool const lives = until[i] > now;
+      if (lives) next = next == 0 ? until[i] : std::min(next, until[i]);
+      live += lives ? 1 : 0;
+      if (i % 16 != now % 16) continue;
+      auto const found = f.store.find_content(all[i].key, at(std::chrono::seconds(now)));
+      REQUIRE(found.has_value() == lives);
+      if (lives) REQUIRE(found->remaining == std::chrono::seconds(until[i] - now));
+    }
+    REQUIRE(f.store.size() == live);
+    REQUIRE(f.store.next_expiry() == (live == 0 ? std::nullopt : std::optional(at(std::chrono::seconds(next)))));
+  }
+  CHECK(f.store.size() == 0);
+  CHECK(f.store.counters().expired > 3000);
 }
 
 namespace {

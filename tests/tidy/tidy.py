@@ -149,6 +149,8 @@ def check_sleep(source):
 
 
 def check_unordered(source):
+    if source.inside("include/kadoro/kad/record_store.hpp"):
+        return  # finds by one, and goes through a list
     if source.inside(*(f"include/kadoro/{floor}/" for floor in ("coro", "transport", "kad", "directory"))):
         for line, what in source.matches(UNORDERED):
             yield line, "unordered", f"{what}: its order would leak into a simulated run; use std::map or a sorted vector"

@@ -5,11 +5,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "kadoro/base/block_pool.hpp"
 #include "kadoro/base/error.hpp"
 #include "kadoro/base/time.hpp"
+#include "kadoro/coro/scheduler.hpp"
 #include "kadoro/kad/kept_slot.hpp"
 #include "kadoro/kad/record.hpp"
 #include "kadoro/kad/verified_cache.hpp"
@@ -110,7 +113,8 @@ class record_store {
     ~listener() = default;
   };
 
-  KADORO_DECL record_store(store_limits const& limits, verified_cache& cache);
+  /// `secret`: who knows it can choose keys that make the store slow.
+  KADORO_DECL record_store(store_limits const& limits, verified_cache& cache, crypto::digest const& secret = {});
   record_store(record_store const&) = delete;
   record_store& operator=(record_store const&) = delete;
   KADORO_DECL ~record_store();
@@ -179,24 +183,25 @@ class record_store {
   /// When `expire` has something to do next.
   KADORO_DECL std::optional<time_point> next_expiry() const;
 
-  /// Calls `fn(held const&)` for every live record, verified, in the order of keys. `fn` must not change the store.
+  /// Calls `fn(held const&)` for every live record, verified, those of one key together, in an order that is the same
+  /// in every run. `fn` must not change the store.
   template <class Function>
   void for_each(time_point now, Function&& fn) {
     expire(now);
-    for (auto at = slots_.begin(); at != slots_.end();) {
-      auto const here = at++;
-      if (settle(here) && here->second.valid) fn(as_held(here, now));
-    }
+    verify_some(backlog());
+    for_each_slot([&fn, now](slot const& in) {
+      if (in.valid) fn(as_held(in, now));
+    });
   }
 
   /// `who` must outlive the store or the next call; null: nobody.
   void set_listener(listener* who) noexcept { listener_ = who; }
   /// What a slot holds; nothing if there is no such slot.
   KADORO_DECL std::optional<kept_slot> kept(bytes_view key, peer_id const& owner, bool relayed) const;
-  /// Calls `fn(kept_slot)` for every slot.
+  /// Calls `fn(kept_slot)` for every slot, in an order that is the same in every run.
   template <class Function>
   void for_each_kept(Function&& fn) const {
-    for (auto const& [name, in] : slots_) fn(as_kept(name, in));
+    for_each_slot([&fn](slot const& in) { fn(as_kept(in)); });
   }
   /// Brings back what was kept, if there is no such slot and there is room. Whatever was verified is taken as such.
   KADORO_DECL bool restore(kept_slot what);
@@ -207,14 +212,14 @@ class record_store {
   /// Records that wait for their signature to be verified.
   std::size_t backlog() const noexcept { return backlog_.size(); }
   /// Slots without a live record, of which the highest sequence is remembered; those whose record sleeps among them.
-  std::size_t remembered() const noexcept { return slots_.size() - size(); }
+  std::size_t remembered() const noexcept { return foreign_.slots + own_.slots - size(); }
   store_counters const& counters() const noexcept { return counters_; }
 
  private:
-  /// A slot's place: in the order of keys, then of publishers as `get` wants them, and behind these the senders of what
-  /// is relayed.
+  /// A slot's place among those of its key: in the order of publishers as `get` wants them, and behind these the
+  /// senders of what is relayed.
   struct slot_name {
-    kadoro::bytes key;
+    bytes_view key;  ///< of its shelf
     bool relayed = false;
     std::uint64_t cursor = 0;
     peer_id owner;  ///< the publisher, or that sender: whose share it counts against
@@ -232,6 +237,7 @@ class record_store {
     std::uint64_t cursor;
     bytes_view owner;
   };
+  /// Of slots with the same key.
   struct by_name {
     using is_transparent = void;
     KADORO_DECL bool operator()(slot_view const& a, slot_view const& b) const noexcept;
@@ -248,8 +254,9 @@ class record_store {
     std::size_t bytes() const noexcept { return what.key.size() + what.value.size(); }
   };
 
+  struct shelf;
   struct slot;
-  using slot_map = std::map<slot_name, slot, by_name>;
+  using agenda = pooled_map<std::pair<time_point, std::uint64_t>, slot*>;
 
   struct slot {
     std::unique_ptr<copy> valid;                ///< live and verified
@@ -260,13 +267,30 @@ class record_store {
     std::optional<std::uint64_t> range;  ///< that it counts against: of who made the slot
     peer_id brought_by;                  ///< of content: who made the slot
     bool own = false;
-    std::uint64_t serial = 0;   ///< makes entries of `agenda_` unique, in an order that is the same in every run
     std::uint64_t arrival = 0;  ///< of `pending`, in `backlog_`
-    time_point due{};           ///< in `agenda_`
+    agenda::iterator due;       ///< in `agenda_`
+    slot_name const* name = nullptr;
+    shelf* on = nullptr;
 
     bool live() const noexcept { return valid || pending; }
     /// Whether its publisher's signed word is known, once it is settled.
     bool speaks() const noexcept { return remembered || (valid && valid->what.is_signed()); }
+  };
+
+  /// The slots of one key, nearly always one, and what a list of all shelves needs.
+  struct shelf : coro::list_node {
+    std::map<slot_name, slot, by_name> slots;
+  };
+
+  /// With a secret, because strangers choose the keys. Not noexcept: for that libstdc++ keeps each hash with its key.
+  struct key_hash {
+    using is_transparent = void;
+    KADORO_DECL std::size_t operator()(bytes_view key) const;
+    crypto::digest secret;
+  };
+  struct same_key {
+    using is_transparent = void;
+    bool operator()(bytes_view a, bytes_view b) const noexcept { return equal(a, b); }
   };
 
   struct usage {
@@ -275,49 +299,58 @@ class record_store {
     std::size_t slots = 0;
   };
 
+  /// In the order in which their keys came.
+  template <class Function>
+  void for_each_slot(Function&& fn) const {
+    for (coro::list_node* at = shelves_.next(); at != &shelves_; at = at->next())
+      for (auto const& [name, in] : static_cast<shelf*>(at)->slots) fn(in);
+  }
   /// Whose share it counts against.
-  static peer_id const& charged(slot_map::const_iterator at) noexcept {
-    return at->second.brought_by.empty() ? at->first.owner : at->second.brought_by;
+  static peer_id const& charged(slot const& in) noexcept {
+    return in.brought_by.empty() ? in.name->owner : in.brought_by;
   }
   KADORO_DECL static slot_view view_of(record const& signed_one) noexcept;
-  KADORO_DECL static kept_slot as_kept(slot_name const& name, slot const& in);
-  static held as_held(slot_map::const_iterator at, time_point now) noexcept {
-    return {&at->second.valid->what, at->second.valid->expires - now, at->first.relayed};
+  KADORO_DECL static kept_slot as_kept(slot const& in);
+  static held as_held(slot const& in, time_point now) noexcept {
+    return {&in.valid->what, in.valid->expires - now, in.name->relayed};
   }
-  KADORO_DECL slot_map::iterator find_settled(slot_view const& name);
+  KADORO_DECL shelf* find_shelf(bytes_view key);
+  KADORO_DECL slot* find_slot(slot_view const& name);
+  slot const* find_slot(slot_view const& name) const { return const_cast<record_store&>(*this).find_slot(name); }
+  KADORO_DECL slot* find_settled(slot_view const& name);
   KADORO_DECL put_result refuse(errc why) noexcept;
   KADORO_DECL put_result refuse_stale(slot const& known);
-  KADORO_DECL put_result put_same(slot_map::iterator at, record&& what, origin from, time_point now);
-  KADORO_DECL put_result put_new(slot_map::iterator at, record&& what, origin from, std::optional<std::uint64_t> range,
+  KADORO_DECL put_result put_same(slot& in, record&& what, origin from, time_point now);
+  KADORO_DECL put_result put_new(slot* known, record&& what, origin from, std::optional<std::uint64_t> range,
                                  duration life, time_point now);
-  /// The slot, made if there is none, in the middle of a change.
-  KADORO_DECL slot_map::iterator open_slot(slot_map::iterator at, slot_view const& name, peer_id const& owner,
-                                           std::optional<std::uint64_t> range);
-  /// What a record of so many bytes needs beyond what the slot has.
-  KADORO_DECL usage growth(slot_map::const_iterator at, std::size_t bytes) const noexcept;
+  /// The slot, made if it is null, in the middle of a change.
+  KADORO_DECL slot& open_slot(slot* known, slot_view const& name, peer_id const& owner,
+                              std::optional<std::uint64_t> range);
+  /// What a record of so many bytes needs beyond what the slot has, if there is one.
+  KADORO_DECL static usage growth(slot const* known, std::size_t bytes) noexcept;
   /// Content that is held already lives on for `life` at least. `put`: and who asked for that may want it on disk.
-  KADORO_DECL void extend(slot_map::iterator at, duration life, bool own, bool put, time_point now);
+  KADORO_DECL void extend(slot& in, duration life, bool own, bool put, time_point now);
   KADORO_DECL void drop_relayed(bytes_view key, peer_id const& publisher);
   /// The counter of the limit that stands against this much more; null if there is room.
   KADORO_DECL std::uint64_t* no_room(peer_id const& owner, std::optional<std::uint64_t> range, usage const& more);
   KADORO_DECL static void retire_valid(slot& in);
   /// What sleeps there is live again.
-  KADORO_DECL void wake(slot_map::iterator at);
-  /// Verifies what is pending. False if nothing was left, and the slot is gone.
-  KADORO_DECL bool settle(slot_map::iterator at);
+  KADORO_DECL void wake(slot& in);
+  /// Verifies what is pending. False if nothing was left, and the slot is gone, with its shelf if that is empty.
+  KADORO_DECL bool settle(slot& in);
   /// Every change of a slot stands between these two, which keep tallies and agenda; the second answers as `settle`.
-  KADORO_DECL void begin_change(slot_map::iterator at);
-  KADORO_DECL bool end_change(slot_map::iterator at, bool times_only = false);
-  KADORO_DECL void tally(slot_map::iterator at, bool add);
+  KADORO_DECL void begin_change(slot& in);
+  KADORO_DECL bool end_change(slot& in, bool times_only = false);
+  KADORO_DECL void tally(slot const& in, bool add);
   KADORO_DECL void tell(record const& of, bool ended = false) const;
 
   store_limits limits_;
   verified_cache& cache_;
   change_handler on_change_;
-  slot_map slots_;
-  pooled_map<std::pair<time_point, std::uint64_t>, slot_map::iterator>
-      agenda_;                                             ///< by when a slot next changes by itself
-  pooled_map<std::uint64_t, slot_map::iterator> backlog_;  ///< by arrival
+  coro::list_node shelves_;                                              ///< all, in the order in which they came
+  std::unordered_map<kadoro::bytes, shelf, key_hash, same_key> by_key_;  ///< only to find one
+  agenda agenda_;                             ///< by when a slot next changes by itself, then by which came first
+  pooled_map<std::uint64_t, slot*> backlog_;  ///< by arrival
   usage own_;
   usage foreign_;
   std::map<peer_id, usage> per_publisher_;

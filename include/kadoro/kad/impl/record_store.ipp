@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sodium.h>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -23,8 +25,6 @@ KADORO_DECL record_store::slot_view::slot_view(bytes_view slot_key, peer_id cons
     : key(slot_key), relayed(is_relayed), cursor(transport::cursor_of(slot_owner.bytes())), owner(slot_owner.bytes()) {}
 
 KADORO_DECL bool record_store::by_name::operator()(slot_view const& a, slot_view const& b) const noexcept {
-  int const order = compare(a.key, b.key);
-  if (order != 0) return order < 0;
   if (a.relayed != b.relayed) return b.relayed;
   if (a.cursor != b.cursor) return a.cursor < b.cursor;
   return compare(a.owner, b.owner) < 0;
@@ -34,8 +34,8 @@ KADORO_DECL record_store::slot_view record_store::view_of(record const& signed_o
   return {signed_one.key, signed_one.publisher};
 }
 
-KADORO_DECL record_store::record_store(store_limits const& limits, verified_cache& cache)
-    : limits_(limits), cache_(cache) {}
+KADORO_DECL record_store::record_store(store_limits const& limits, verified_cache& cache, crypto::digest const& secret)
+    : limits_(limits), cache_(cache), by_key_(0, key_hash{secret}) {}
 
 KADORO_DECL record_store::~record_store() = default;
 
@@ -48,19 +48,17 @@ KADORO_DECL record_store::put_result record_store::put(record what, origin from,
   duration const life = std::min(remaining, what.lifetime_max);
   if (!what.well_formed() || life <= duration(0)) return refuse(errc::malformed);
 
-  auto const at = find_settled(view_of(what));
-  if (at != slots_.end() && at->second.speaks()) {
-    slot const& known = at->second;
+  slot* const at = find_settled(view_of(what));
+  if (at != nullptr && at->speaks()) {
+    slot const& known = *at;
     std::uint64_t const highest = known.valid ? known.valid->what.sequence : known.remembered->sequence;
     if (what.sequence < highest) return refuse_stale(known);
-    if (what.sequence == highest) return put_same(at, std::move(what), from, now);
+    if (what.sequence == highest) return put_same(*at, std::move(what), from, now);
   }
   return put_new(at, std::move(what), from, range, life, now);
 }
 
-KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator at, record&& what, origin from,
-                                                            time_point now) {
-  slot& in = at->second;
+KADORO_DECL record_store::put_result record_store::put_same(slot& in, record&& what, origin from, time_point now) {
   record_header const known = in.valid ? in.valid->header() : *in.remembered;
   if (!what.header().same_content(known)) return refuse_stale(in);
   bool const extends = from != origin::handed_on;
@@ -71,10 +69,10 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
       ++counters_.unchanged;
       return {};
     }
-    begin_change(at);
+    begin_change(in);
     in.own = in.own || from == origin::own;
     in.valid->expires = until;
-    end_change(at);  // its whole life is what a durable put waits for, also where the record was handed on before
+    end_change(in);  // its whole life is what a durable put waits for, also where the record was handed on before
     ++counters_.renewed;
     return {};
   }
@@ -89,25 +87,24 @@ KADORO_DECL record_store::put_result record_store::put_same(slot_map::iterator a
     }
   }
   what.signature = known.signature;  // the one that was verified
-  begin_change(at);
+  begin_change(in);
   in.own = in.own || from == origin::own;
   in.valid = std::make_unique<copy>(copy{std::move(what), known.value_hash, until});
   in.remembered.reset();
   in.dormant.reset();
   tell(in.valid->what);
-  end_change(at);
+  end_change(in);
   ++counters_.stored;
   return {std::nullopt, std::nullopt, true};
 }
 
-KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at, record&& what, origin from,
+KADORO_DECL record_store::put_result record_store::put_new(slot* known, record&& what, origin from,
                                                            std::optional<std::uint64_t> range, duration life,
                                                            time_point now) {
-  bool const known = at != slots_.end();
-  if (known) range = at->second.range;  // a slot stays where it was counted first
-  bool const counted = from != origin::own && !(known && at->second.own);
+  if (known != nullptr) range = known->range;  // a slot stays where it was counted first
+  bool const counted = from != origin::own && !(known != nullptr && known->own);
   std::size_t const bytes_new = what.key.size() + what.value.size();
-  usage more = growth(at, bytes_new);
+  usage more = growth(known, bytes_new);
   if (counted) {
     std::uint64_t* const full = no_room(what.publisher, range, more);
     if (full != nullptr) {
@@ -134,12 +131,11 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
 
   drop_relayed(made->what.key, made->what.publisher);
   tell(made->what);
-  at = open_slot(at, view_of(made->what), made->what.publisher, range);
-  slot& in = at->second;
+  slot& in = open_slot(known, view_of(made->what), made->what.publisher, range);
   in.own = in.own || from == origin::own;
   if (later) {
     in.arrival = ++next_serial_;
-    backlog_.emplace(in.arrival, at);
+    backlog_.emplace(in.arrival, &in);
     in.pending = std::move(made);
   } else {
     retire_valid(in);
@@ -147,7 +143,7 @@ KADORO_DECL record_store::put_result record_store::put_new(slot_map::iterator at
     in.remembered.reset();
     in.dormant.reset();
   }
-  end_change(at);
+  end_change(in);
   ++counters_.stored;
   return {std::nullopt, std::nullopt, true};
 }
@@ -160,26 +156,25 @@ KADORO_DECL record_store::put_result record_store::put_unsigned(record what, pee
   if (!what.within_limits() || what.is_signed() || what.sequence != 0 || (what.flags & ~record::flag_provider) != 0)
     return refuse(errc::malformed);
   if (!what.publisher.empty()) {
-    auto const word = find_settled(view_of(what));
-    if (word != slots_.end() && word->second.speaks()) return refuse_stale(word->second);
+    slot const* const word = find_settled(view_of(what));
+    if (word != nullptr && word->speaks()) return refuse_stale(*word);
   }
 
   slot_view const name(what.key, sender, what.publisher != sender);
-  auto at = find_settled(name);
-  if (at != slots_.end()) range = at->second.range;
-  std::uint64_t* const full = no_room(sender, range, growth(at, what.key.size() + what.value.size()));
+  slot* const known = find_settled(name);
+  if (known != nullptr) range = known->range;
+  std::uint64_t* const full = no_room(sender, range, growth(known, what.key.size() + what.value.size()));
   if (full != nullptr) {
     ++*full;
     return {errc::refused_full, std::nullopt, false};
   }
-  at = open_slot(at, name, sender, range);
-  slot& in = at->second;
+  slot& in = open_slot(known, name, sender, range);
   bool const changed = !in.valid || in.valid->what.value != what.value || in.valid->what.publisher != what.publisher;
   time_point const until = now + what.lifetime_max;
   if (in.valid && in.valid->what.publisher != what.publisher) tell(in.valid->what);
   if (changed) tell(what);
   in.valid = std::make_unique<copy>(copy{std::move(what), {}, until});
-  end_change(at);
+  end_change(in);
   ++(changed ? counters_.stored : counters_.renewed);
   return {std::nullopt, std::nullopt, changed};
 }
@@ -187,29 +182,28 @@ KADORO_DECL record_store::put_result record_store::put_unsigned(record what, pee
 KADORO_DECL std::optional<errc> record_store::renew(bytes_view key, peer_id const& publisher, std::uint64_t sequence,
                                                     time_point now) {
   expire(now);
-  auto const at = find_settled({key, publisher});
-  if (at == slots_.end() || !at->second.speaks()) return refuse(errc::refused_unknown).refused;
-  slot& in = at->second;
+  slot* const at = find_settled({key, publisher});
+  if (at == nullptr || !at->speaks()) return refuse(errc::refused_unknown).refused;
+  slot& in = *at;
   std::uint64_t const highest = in.valid ? in.valid->what.sequence : in.remembered->sequence;
   if (highest > sequence) return refuse(errc::refused_stale).refused;
-  if (highest == sequence) wake(at);
+  if (highest == sequence) wake(in);
   if (highest < sequence || !in.valid) return refuse(errc::refused_unknown).refused;
-  begin_change(at);
+  begin_change(in);
   in.valid->expires = now + in.valid->what.lifetime_max;
-  end_change(at, true);
+  end_change(in, true);
   ++counters_.renewed;
   return std::nullopt;
 }
 
 /// Without room for it, it sleeps on: then it is unknown, and whoever puts it hears why not.
-KADORO_DECL void record_store::wake(slot_map::iterator at) {
-  slot& in = at->second;
-  if (!in.dormant || (!in.own && no_room(at->first.owner, in.range, {1, 0, 0}) != nullptr)) return;
-  begin_change(at);
+KADORO_DECL void record_store::wake(slot& in) {
+  if (!in.dormant || (!in.own && no_room(in.name->owner, in.range, {1, 0, 0}) != nullptr)) return;
+  begin_change(in);
   in.valid = std::move(in.dormant);
   tell(in.valid->what);
   in.remembered.reset();
-  end_change(at);
+  end_change(in);
 }
 
 KADORO_DECL std::uint64_t record_store::get(bytes_view key, time_point now, std::vector<held>& out, page const& which) {
@@ -218,24 +212,28 @@ KADORO_DECL std::uint64_t record_store::get(bytes_view key, time_point now, std:
   expire(now);
   std::uint64_t next = 0;
   std::size_t bytes = 0;
-  auto at = slots_.lower_bound(slot_view(key, which.from, false));
-  while (at != slots_.end() && equal(at->first.key, key)) {
-    auto const here = at++;
-    if (!settle(here) || !here->second.valid) continue;
-    record const& what = here->second.valid->what;
+  shelf* const on = find_shelf(key);
+  if (on == nullptr) return 0;
+  auto at = on->slots.lower_bound(slot_view(key, which.from, false));
+  for (bool more = at != on->slots.end(); more;) {
+    slot& in = (at++)->second;
+    more = at != on->slots.end();  // looked at before the last slot goes, and its shelf with it
+    if (!settle(in) || !in.valid) continue;
+    record const& what = in.valid->what;
     if (which.wanted != nullptr && !which.wanted(what)) continue;
-    if (here->first.relayed) {
+    if (in.name->relayed) {
       std::uint64_t const place = transport::cursor_of(what.publisher.bytes());
-      if (place >= which.from && (next == 0 || place < next)) out.push_back(as_held(here, now));
+      if (place >= which.from && (next == 0 || place < next)) out.push_back(as_held(in, now));
       continue;
     }
     if (bytes > which.bytes) {
-      next = here->first.cursor;
-      at = slots_.lower_bound(slot_view(key, 0, true));
+      next = in.name->cursor;
+      at = on->slots.lower_bound(slot_view(key, 0, true));
+      more = at != on->slots.end();
       continue;
     }
     bytes += what.value.size() + what.signature.size() + overhead;
-    out.push_back(as_held(here, now));
+    out.push_back(as_held(in, now));
   }
   if (out.empty() || !out.back().relayed) return next;  // mostly: they are in order, and one of each publisher
   std::sort(out.begin(), out.end(), [](held const& a, held const& b) {
@@ -256,43 +254,42 @@ KADORO_DECL std::uint64_t record_store::get(bytes_view key, time_point now, std:
 KADORO_DECL std::optional<record_store::held> record_store::find(bytes_view key, peer_id const& publisher,
                                                                  time_point now) {
   expire(now);
-  auto const at = find_settled({key, publisher});
-  if (at == slots_.end() || !at->second.valid) return std::nullopt;
-  return as_held(at, now);
+  slot const* const in = find_settled({key, publisher});
+  if (in == nullptr || !in->valid) return std::nullopt;
+  return as_held(*in, now);
 }
 
 KADORO_DECL std::optional<std::uint64_t> record_store::sequence_of(bytes_view key, peer_id const& publisher) const {
-  auto const at = slots_.find(slot_view(key, publisher));
-  if (at == slots_.end() || !at->second.live()) return std::nullopt;
-  return (at->second.pending ? at->second.pending : at->second.valid)->what.sequence;
+  slot const* const in = find_slot({key, publisher});
+  if (in == nullptr || !in->live()) return std::nullopt;
+  return (in->pending ? in->pending : in->valid)->what.sequence;
 }
 
 KADORO_DECL std::optional<record_header> record_store::highest(bytes_view key, peer_id const& publisher) {
-  auto const at = find_settled({key, publisher});
-  if (at == slots_.end() || !at->second.speaks()) return std::nullopt;
-  return at->second.valid ? at->second.valid->header() : *at->second.remembered;
+  slot const* const in = find_settled({key, publisher});
+  if (in == nullptr || !in->speaks()) return std::nullopt;
+  return in->valid ? in->valid->header() : *in->remembered;
 }
 
 KADORO_DECL void record_store::remember_until(bytes_view key, peer_id const& publisher, time_point until) {
-  auto const at = find_settled({key, publisher});
-  if (at == slots_.end() || !at->second.speaks()) return;
-  begin_change(at);
-  at->second.remember_until = std::max(at->second.remember_until, until);
-  end_change(at, true);
+  slot* const in = find_settled({key, publisher});
+  if (in == nullptr || !in->speaks()) return;
+  begin_change(*in);
+  in->remember_until = std::max(in->remember_until, until);
+  end_change(*in, true);
 }
 
 KADORO_DECL bool record_store::verify_some(std::size_t max) {
-  for (std::size_t i = 0; i < max && !backlog_.empty(); ++i) settle(backlog_.begin()->second);
+  for (std::size_t i = 0; i < max && !backlog_.empty(); ++i) settle(*backlog_.begin()->second);
   return !backlog_.empty();
 }
 
 KADORO_DECL void record_store::expire(time_point now) {
   while (!agenda_.empty() && agenda_.begin()->first.first <= now) {
-    auto const at = agenda_.begin()->second;
-    slot& in = at->second;
+    slot& in = *agenda_.begin()->second;
     // If it is signed, its sequence is to be remembered, though nobody read it.
-    if (in.pending && in.pending->expires <= now && !settle(at)) continue;
-    begin_change(at);
+    if (in.pending && in.pending->expires <= now && !settle(in)) continue;
+    begin_change(in);
     if (in.valid && in.valid->expires <= now) {
       tell(in.valid->what, !in.pending);
       if (in.valid->what.is_signed()) in.remembered = std::make_unique<record_header>(in.valid->header());
@@ -305,7 +302,7 @@ KADORO_DECL void record_store::expire(time_point now) {
       in.dormant.reset();
       ++counters_.forgotten;
     }
-    end_change(at);
+    end_change(in);
   }
 }
 
@@ -314,21 +311,40 @@ KADORO_DECL std::optional<time_point> record_store::next_expiry() const {
   return agenda_.begin()->first.first;
 }
 
-/// After this the slot, if there is one, has something valid or something remembered.
-KADORO_DECL record_store::slot_map::iterator record_store::find_settled(slot_view const& name) {
-  auto const at = slots_.find(name);
-  if (at == slots_.end() || !settle(at)) return slots_.end();
-  assert(at->second.valid || at->second.remembered);
-  return at;
+/// SipHash-2-4.
+KADORO_DECL std::size_t record_store::key_hash::operator()(bytes_view key) const {
+  static_assert(crypto_shorthash_BYTES == sizeof(std::uint64_t) && crypto_shorthash_KEYBYTES <= sizeof(secret));
+  byte_array<crypto_shorthash_BYTES> hash{};
+  crypto_shorthash(hash.data(), key.data(), key.size(), secret.data());
+  return static_cast<std::size_t>(load_be<std::uint64_t>(hash.data()));
 }
 
-KADORO_DECL bool record_store::settle(slot_map::iterator at) {
-  slot& in = at->second;
+KADORO_DECL record_store::shelf* record_store::find_shelf(bytes_view key) {
+  auto const at = by_key_.find(key);
+  return at == by_key_.end() ? nullptr : &at->second;
+}
+
+KADORO_DECL record_store::slot* record_store::find_slot(slot_view const& name) {
+  shelf* const on = find_shelf(name.key);
+  if (on == nullptr) return nullptr;
+  auto const at = on->slots.find(name);
+  return at == on->slots.end() ? nullptr : &at->second;
+}
+
+/// After this the slot, if there is one, has something valid or something remembered.
+KADORO_DECL record_store::slot* record_store::find_settled(slot_view const& name) {
+  slot* const in = find_slot(name);
+  if (in == nullptr || !settle(*in)) return nullptr;
+  assert(in->valid || in->remembered);
+  return in;
+}
+
+KADORO_DECL bool record_store::settle(slot& in) {
   if (!in.pending) return true;
   record_header const header = in.pending->what.header();
   bool const good = cache_.verify(header);
   ++counters_.verified_later;
-  begin_change(at);
+  begin_change(in);
   backlog_.erase(in.arrival);
   if (good) {
     in.pending->value_hash = header.value_hash;
@@ -341,7 +357,7 @@ KADORO_DECL bool record_store::settle(slot_map::iterator at) {
     in.pending.reset();
     ++counters_.bad_signature;
   }
-  return end_change(at);
+  return end_change(in);
 }
 
 KADORO_DECL void record_store::tell(record const& of, bool ended) const {
@@ -355,33 +371,30 @@ KADORO_DECL void record_store::retire_valid(slot& in) {
   in.valid.reset();
 }
 
-KADORO_DECL void record_store::begin_change(slot_map::iterator at) { tally(at, false); }
+KADORO_DECL void record_store::begin_change(slot& in) { tally(in, false); }
 
-KADORO_DECL bool record_store::end_change(slot_map::iterator at, bool times_only) {
-  slot& in = at->second;
-  if (listener_ != nullptr) listener_->on_slot_changed(at->first.key, at->first.owner, at->first.relayed, times_only);
-  auto entry = agenda_.extract({in.due, in.serial});
+KADORO_DECL bool record_store::end_change(slot& in, bool times_only) {
+  if (listener_ != nullptr) listener_->on_slot_changed(in.name->key, in.name->owner, in.name->relayed, times_only);
+  auto entry = agenda_.extract(in.due);
   if (!in.live() && !in.remembered) {
-    slots_.erase(at);
+    if (in.on->slots.size() == 1)
+      by_key_.erase(by_key_.find(in.name->key));
+    else
+      in.on->slots.erase(in.on->slots.find(*in.name));
     return false;
   }
-  tally(at, true);
-  in.due = time_point::max();
-  if (in.valid) in.due = std::min(in.due, in.valid->expires);
-  if (in.pending) in.due = std::min(in.due, in.pending->expires);
-  if (in.remembered) in.due = std::min(in.due, in.remember_until);
-  if (in.dormant) in.due = std::min(in.due, in.dormant->expires);
-  if (entry.empty()) {
-    agenda_.emplace(std::pair(in.due, in.serial), at);
-  } else {
-    entry.key() = {in.due, in.serial};
-    agenda_.insert(std::move(entry));
-  }
+  tally(in, true);
+  time_point due = time_point::max();
+  if (in.valid) due = std::min(due, in.valid->expires);
+  if (in.pending) due = std::min(due, in.pending->expires);
+  if (in.remembered) due = std::min(due, in.remember_until);
+  if (in.dormant) due = std::min(due, in.dormant->expires);
+  entry.key().first = due;
+  in.due = agenda_.insert(agenda_.end(), std::move(entry));  // mostly due last: nothing is sought
   return true;
 }
 
-KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
-  slot const& in = at->second;
+KADORO_DECL void record_store::tally(slot const& in, bool add) {
   usage const size{std::size_t{in.live() ? 1u : 0u},
                    (in.valid ? in.valid->bytes() : 0) + (in.pending ? in.pending->bytes() : 0) +
                        (in.dormant ? in.dormant->bytes() : 0),
@@ -398,37 +411,41 @@ KADORO_DECL void record_store::tally(slot_map::iterator at, bool add) {
   };
   if (in.own) return apply(own_);
   apply(foreign_);
-  apply_in(per_publisher_, charged(at));
+  apply_in(per_publisher_, charged(in));
   if (in.range) apply_in(per_range_, *in.range);
 }
 
-KADORO_DECL record_store::slot_map::iterator record_store::open_slot(slot_map::iterator at, slot_view const& name,
-                                                                     peer_id const& owner,
-                                                                     std::optional<std::uint64_t> range) {
-  if (at != slots_.end()) {
-    begin_change(at);
-    return at;
+KADORO_DECL record_store::slot& record_store::open_slot(slot* known, slot_view const& name, peer_id const& owner,
+                                                        std::optional<std::uint64_t> range) {
+  if (known != nullptr) {
+    begin_change(*known);
+    return *known;
   }
-  at = slots_.try_emplace({to_bytes(name.key), name.relayed, name.cursor, owner}).first;
-  at->second.range = range;
-  at->second.serial = ++next_serial_;
-  return at;
+  auto& [key, on] = *by_key_.try_emplace(to_bytes(name.key)).first;
+  if (!on.linked()) on.link_before(shelves_);
+  auto const at = on.slots.try_emplace({key, name.relayed, name.cursor, owner}).first;
+  slot& in = at->second;
+  in.name = &at->first;
+  in.on = &on;
+  in.range = range;
+  in.due = agenda_.emplace_hint(agenda_.end(), std::pair(time_point::max(), ++next_serial_), &in);
+  return in;
 }
 
-KADORO_DECL record_store::usage record_store::growth(slot_map::const_iterator at, std::size_t bytes) const noexcept {
-  if (at == slots_.end()) return {1, bytes, 1};
-  std::size_t const there = at->second.valid ? at->second.valid->bytes() : 0;
-  return {std::size_t{at->second.live() ? 0u : 1u}, bytes - std::min(bytes, there), 0};
+KADORO_DECL record_store::usage record_store::growth(slot const* known, std::size_t bytes) noexcept {
+  if (known == nullptr) return {1, bytes, 1};
+  std::size_t const there = known->valid ? known->valid->bytes() : 0;
+  return {std::size_t{known->live() ? 0u : 1u}, bytes - std::min(bytes, there), 0};
 }
 
-KADORO_DECL kept_slot record_store::as_kept(slot_name const& name, slot const& in) {
+KADORO_DECL kept_slot record_store::as_kept(slot const& in) {
   auto const copied = [](std::unique_ptr<copy> const& c) {
     return c ? std::optional(kept_copy{c->what, c->expires}) : std::nullopt;
   };
   kept_slot out;
-  out.key = name.key;
-  out.owner = name.owner;
-  out.relayed = name.relayed;
+  out.key = to_bytes(in.name->key);
+  out.owner = in.name->owner;
+  out.relayed = in.name->relayed;
   out.own = in.own;
   out.range = in.range;
   out.brought_by = in.brought_by;
@@ -441,9 +458,9 @@ KADORO_DECL kept_slot record_store::as_kept(slot_name const& name, slot const& i
 }
 
 KADORO_DECL std::optional<kept_slot> record_store::kept(bytes_view key, peer_id const& owner, bool relayed) const {
-  auto const at = slots_.find(slot_view(key, owner, relayed));
-  if (at == slots_.end()) return std::nullopt;
-  return as_kept(at->first, at->second);
+  slot const* const in = find_slot({key, owner, relayed});
+  if (in == nullptr) return std::nullopt;
+  return as_kept(*in);
 }
 
 KADORO_DECL bool record_store::restore(kept_slot what) {
@@ -451,7 +468,7 @@ KADORO_DECL bool record_store::restore(kept_slot what) {
   if (!signs && (what.pending || what.dormant || what.remembered || !what.valid)) return false;
   if (what.dormant && (!what.remembered || what.valid)) return false;
   slot_view const name(what.key, what.owner, what.relayed);
-  if (slots_.find(name) != slots_.end()) return false;
+  if (find_slot(name) != nullptr) return false;
   bool const content = what.valid && what.valid->what.is_content();
   if (content && !equal(content_key(what.valid->what.value), what.key)) return false;
   auto const size_of = [](std::optional<kept_copy> const& c) {
@@ -467,8 +484,7 @@ KADORO_DECL bool record_store::restore(kept_slot what) {
     out->value_hash = crypto::sha256(out->what.value);
     return out;
   };
-  auto const at = open_slot(slots_.end(), name, what.owner, what.range);
-  slot& in = at->second;
+  slot& in = open_slot(nullptr, name, what.owner, what.range);
   in.own = what.own;
   in.brought_by = std::move(what.brought_by);
   in.remember_until = what.remember_until;
@@ -478,20 +494,23 @@ KADORO_DECL bool record_store::restore(kept_slot what) {
   if (what.pending) {
     in.pending = made(std::move(*what.pending));
     in.arrival = ++next_serial_;
-    backlog_.emplace(in.arrival, at);
+    backlog_.emplace(in.arrival, &in);
   }
-  return end_change(at);
+  return end_change(in);
 }
 
 /// The publisher has spoken: what others brought in its name goes.
 KADORO_DECL void record_store::drop_relayed(bytes_view key, peer_id const& publisher) {
-  auto at = slots_.lower_bound(slot_view(key, peer_id(), true));
-  while (at != slots_.end() && equal(at->first.key, key)) {
-    auto const here = at++;
-    if (here->second.valid->what.publisher != publisher) continue;
-    begin_change(here);
-    here->second.valid.reset();
-    end_change(here);
+  shelf* const on = find_shelf(key);
+  if (on == nullptr) return;
+  auto at = on->slots.lower_bound(slot_view(key, peer_id(), true));
+  for (bool more = at != on->slots.end(); more;) {
+    slot& in = (at++)->second;
+    more = at != on->slots.end();
+    if (in.valid->what.publisher != publisher) continue;
+    begin_change(in);
+    in.valid.reset();
+    end_change(in);
     ++counters_.displaced;
   }
 }

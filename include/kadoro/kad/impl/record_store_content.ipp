@@ -20,14 +20,14 @@ KADORO_DECL record_store::put_result record_store::put_content(record what, orig
   if (!clean || what.key.size() != crypto::digest().size() || life <= duration(0)) return refuse(errc::malformed);
 
   slot_view const name(what.key, peer_id());
-  auto const known = slots_.find(name);
-  if (known != slots_.end()) {  // what is held was looked at: no need to hash it again
-    if (known->second.valid->what.value != what.value) return refuse(errc::refused_hash);
+  auto const known = find_slot(name);
+  if (known != nullptr) {  // what is held was looked at: no need to hash it again
+    if (known->valid->what.value != what.value) return refuse(errc::refused_hash);
     if (from == origin::handed_on) {
       ++counters_.unchanged;
       return {};
     }
-    extend(known, life, from == origin::own, true, now);
+    extend(*known, life, from == origin::own, true, now);
     return {};
   }
 
@@ -40,32 +40,32 @@ KADORO_DECL record_store::put_result record_store::put_content(record what, orig
   crypto::digest named{};
   std::copy(what.key.begin(), what.key.end(), named.begin());
   if (!own && content_key(what.value) != named) return refuse(errc::refused_hash);
-  auto const at = open_slot(slots_.end(), name, peer_id(), range);
-  at->second.own = own;
-  at->second.brought_by = sender;
-  at->second.valid = std::make_unique<copy>(copy{std::move(what), named, now + life});
-  end_change(at);
+  slot& in = open_slot(nullptr, name, peer_id(), range);
+  in.own = own;
+  in.brought_by = sender;
+  in.valid = std::make_unique<copy>(copy{std::move(what), named, now + life});
+  end_change(in);
   ++counters_.stored;
   return {std::nullopt, std::nullopt, true};
 }
 
 KADORO_DECL std::optional<errc> record_store::renew_content(bytes_view key, duration life, time_point now) {
   expire(now);
-  auto const at = slots_.find(slot_view(key, peer_id()));
-  if (at == slots_.end()) return refuse(errc::refused_unknown).refused;
+  slot* const at = find_slot({key, peer_id()});
+  if (at == nullptr) return refuse(errc::refused_unknown).refused;
   if (life < record::min_lifetime || life > record::max_lifetime) return refuse(errc::malformed).refused;
-  extend(at, life, false, false, now);
+  extend(*at, life, false, false, now);
   return std::nullopt;
 }
 
-KADORO_DECL void record_store::extend(slot_map::iterator at, duration life, bool own, bool put, time_point now) {
-  copy& here = *at->second.valid;
+KADORO_DECL void record_store::extend(slot& in, duration life, bool own, bool put, time_point now) {
+  copy& here = *in.valid;
   bool const longer = life > here.what.lifetime_max;  // whoever hands it on may say so much
-  begin_change(at);
-  at->second.own = at->second.own || own;
+  begin_change(in);
+  in.own = in.own || own;
   here.expires = std::max(here.expires, now + life);
   here.what.lifetime_max = std::max(here.what.lifetime_max, life);
-  end_change(at, !longer && !put);
+  end_change(in, !longer && !put);
   ++counters_.renewed;
 }
 
