@@ -117,6 +117,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL bool has_sent_to(io::endpoint const& where) const;
 
   // Requests of ours.
+  KADORO_DECL void prepare(pending& p, message const& what);
   KADORO_DECL std::optional<error> begin(pending& p);
   KADORO_DECL std::optional<error> too_many_requests_to(peer const& who) const;
   KADORO_DECL void count_request(pending& p);

@@ -116,18 +116,23 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 // ---- requests of ours -----------------------------------------------------------------------------------------------
 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
-  if (auto told = still_paused(*to, what)) co_return std::move(*told);
   pending p(*this, std::move(to));
-  p.kind = work_of(what.type);
-  p.read_only = is_read(what.type);
-  bool const fragments = (options_.features & feature_fragments) != 0;
-  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, spare_wire_);
-  if (!encoded) co_return fail(encoded.error());
-  p.encoded = std::move(*encoded);
-  if (auto refused = begin(p)) co_return fail(std::move(*refused));
+  prepare(p, what);
   auto const waited = co_await p.done.wait();
   if (!waited) co_return fail(waited.error());
-  co_return std::move(p.outcome);
+  co_return std::move(p.outcome->what);
+}
+
+/// Begins it, or sets what has come of it. Apart from the coroutine, whose frame would keep all of this while it waits.
+KADORO_DECL void datagram_transport::prepare(pending& p, message const& what) {
+  p.kind = work_of(what.type);
+  p.read_only = is_read(what.type);
+  if (auto told = still_paused(*p.to, what)) return complete(p, std::move(*told));
+  bool const fragments = (options_.features & feature_fragments) != 0;
+  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, spare_wire_);
+  if (!encoded) return complete(p, fail(encoded.error()));
+  p.encoded = std::move(*encoded);
+  if (auto refused = begin(p)) complete(p, fail(std::move(*refused)));
 }
 
 KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
@@ -246,7 +251,7 @@ KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcom
   p.where.unlink();
   context_.disarm(p.silence);
   if (p.in_fragments) p.in_fragments->where.unlink();
-  p.outcome = std::move(outcome);
+  p.outcome = std::make_unique<pending::finished>(std::move(outcome));
   p.done.set();
 }
 

@@ -36,6 +36,11 @@ struct datagram_transport::pending {
     pending& owner;
   };
 
+  struct finished : pooled_object {
+    explicit finished(result<message> of) : what(std::move(of)) {}
+    result<message> what;
+  };
+
   pending(datagram_transport& by, peer_ref target) noexcept : transport(by), to(std::move(target)) {}
   pending(pending const&) = delete;
   pending& operator=(pending const&) = delete;
@@ -67,7 +72,7 @@ struct datagram_transport::pending {
   alarm silence{*this};
   std::unique_ptr<outgoing> in_fragments;  // once it is sent, if it is large
   coro::event done;
-  result<message> outcome = fail(errc::cancelled);
+  std::unique_ptr<finished> outcome;  // with `done`
 };
 
 /// A handshake of ours that has not been answered yet; or is to begin, unless the peer makes one before.
