@@ -129,7 +129,8 @@ KADORO_DECL void datagram_transport::prepare(pending& p, message const& what) {
   p.read_only = is_read(what.type);
   if (auto told = still_paused(*p.to, what)) return complete(p, std::move(*told));
   bool const fragments = (options_.features & feature_fragments) != 0;
-  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, spare_wire_);
+  auto encoded =
+      encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, detail::spare().wire);
   if (!encoded) return complete(p, fail(encoded.error()));
   p.encoded = std::move(*encoded);
   if (auto refused = begin(p)) complete(p, fail(std::move(*refused)));
@@ -724,7 +725,7 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
 
 KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const& where, bytes encoded) {
   auto const storage = std::allocate_shared<bytes const>(pooled_allocator<bytes>(), std::move(encoded));
-  auto decoded = decode_answer(*storage, book_, id_, spare_wire_);
+  auto decoded = decode_answer(*storage, book_, id_, detail::spare().wire);
   if (!decoded) return counts_.note(drop::malformed, where);
   decoded->storage = storage;
   ++counts_.answers_received;
@@ -733,24 +734,14 @@ KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const&
   complete(p, std::move(decoded));
 }
 
-namespace detail {
-
-/// The memory of the last answer of this thread, whose transports serve one after the other.
-inline answer_page& spare_page() {
-  thread_local answer_page page;
-  return page;
-}
-
-}  // namespace detail
-
 /// Lets the handler answer a request. The whole answer frame goes to `place` if it fits there, else its message comes
 /// back by itself; it has at most `room` bytes.
 KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref const& from, io::endpoint const& where,
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto request =
-      may_write ? decode_request(f.message, book_, id_, spare_wire_) : decode_request(f.message, spare_wire_);
+  auto request = may_write ? decode_request(f.message, book_, id_, detail::spare().wire)
+                           : decode_request(f.message, detail::spare().wire);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};
@@ -763,18 +754,18 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
   if (!may_write && request->type == message_type::ping && !request->key.empty())
     request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
-  message answer = std::move(spare_answer_);
+  message answer = std::move(detail::spare().answer);
   answer.type = request->type;
   served_answer out;
   if (handler_->on_request(from, *request, answer) == handler::reply::send) {
-    answer_page page = cut_answer(answer, room, large, std::move(detail::spare_page()));
+    answer_page page = cut_answer(answer, room, large, std::move(detail::spare().page));
     counts_.records_passed_over += page.passed_over;
     out = write_answer(page.what, page.bytes_at_most, f, place, room);
     page.what.reset();
-    detail::spare_page() = std::move(page);
+    detail::spare().page = std::move(page);
   }
   answer.reset();
-  spare_answer_ = std::move(answer);
+  detail::spare().answer = std::move(answer);
   return out;
 }
 

@@ -17,6 +17,22 @@
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
+namespace detail {
+
+/// Memory of the last messages of this thread, whose transports are at work one after the other.
+struct spare_messages {
+  wire::message wire;
+  message answer;
+  answer_page page;
+};
+
+inline spare_messages& spare() {
+  thread_local spare_messages messages;
+  return messages;
+}
+
+}  // namespace detail
+
 /// One request of ours. It lives in the frame of `request`, and leaves every list when that ends.
 ///
 ///     waiting (no session: the dial's timer drives) --- session ---> in flight (its own timer drives) ---> done
