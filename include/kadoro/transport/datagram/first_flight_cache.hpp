@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <utility>
 
@@ -11,8 +12,8 @@
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 /// The first flights of late, by their ephemeral key. A repeat from the same address is a retransmission and gets the
-/// same answer again; any other repeat is a replay. Bounded: the oldest are forgotten first, answers after
-/// `answer_life`.
+/// same answer again, which the session keeps for as long as it is not confirmed; any other repeat is a replay.
+/// Bounded: the oldest are forgotten first.
 class first_flight_cache {
  public:
   static constexpr std::size_t max_entries = 4096;
@@ -25,8 +26,8 @@ class first_flight_cache {
   struct entry {
     io::endpoint from;
     time_point when;
-    bytes answer;          ///< empty once it is too old to repeat
-    slot* next = nullptr;  ///< the one that came next
+    std::uint32_t session = 0;  ///< its local index
+    slot* next = nullptr;       ///< the one that came next
   };
 
   /// Null if that ephemeral key was never seen.
@@ -36,20 +37,12 @@ class first_flight_cache {
   }
 
   /// One that was not seen before.
-  void remember(bytes_view ephemeral, io::endpoint const& from, bytes_view answer, time_point now) {
-    drop_old_answers(now);
+  void remember(bytes_view ephemeral, io::endpoint const& from, std::uint32_t session, time_point now) {
     if (entries_.size() == max_entries) forget_oldest();
-    auto const [at, added] = entries_.try_emplace(as_key(ephemeral), entry{from, now, to_bytes(answer)});
+    auto const [at, added] = entries_.try_emplace(as_key(ephemeral), entry{from, now, session});
     if (!added) return;
     (newest_ == nullptr ? oldest_ : newest_->second.next) = &*at;
     newest_ = &*at;
-    if (answered_ == nullptr) answered_ = newest_;
-  }
-
-  /// Frees the memory of answers that nobody will ask for again.
-  void drop_old_answers(time_point now) {
-    for (; answered_ != nullptr && now - answered_->second.when >= answer_life; answered_ = answered_->second.next)
-      answered_->second.answer = bytes();
   }
 
  private:
@@ -63,14 +56,12 @@ class first_flight_cache {
     slot* const gone = oldest_;
     oldest_ = gone->second.next;
     if (newest_ == gone) newest_ = nullptr;
-    if (answered_ == gone) answered_ = oldest_;
     entries_.erase(entries_.find(gone->first));
   }
 
   std::map<ephemeral_key, entry> entries_;
   slot* oldest_ = nullptr;
   slot* newest_ = nullptr;
-  slot* answered_ = nullptr;  // the oldest that still has its answer
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram
