@@ -122,7 +122,21 @@ class lookup {
   pooled_vector<std::unique_ptr<candidate>> const& candidates() const noexcept { return candidates_; }
 
  private:
+  /// What one of them has told so far.
+  struct progress_of {
+    std::size_t step = 0;  ///< of the trace
+    std::size_t contacts = 0;
+    std::size_t records = 0;
+    std::size_t empty_pages = 0;
+  };
+
   KADORO_DECL static coro::task<void> ask(lookup& l, candidate& c, visitor& sees);
+  KADORO_DECL std::size_t note_asked(candidate const& c);
+  KADORO_DECL transport::message question(candidate const& c) const;
+  KADORO_DECL bool take_page(candidate& c, result<transport::message> const& answer, transport::message& request,
+                             progress_of& so_far, visitor& sees);
+  KADORO_DECL void take_loss(candidate& c, result<transport::message> const& answer, std::size_t step, visitor& sees);
+  KADORO_DECL void conclude(candidate& c, progress_of const& so_far, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
   KADORO_DECL candidate* likely_quick() const;

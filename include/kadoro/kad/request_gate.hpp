@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "kadoro/transport/address_range.hpp"
-#include "kadoro/transport/datagram/rate_limiter.hpp"
 #include "kadoro/transport/message.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad {
@@ -54,14 +53,21 @@ class request_gate {
   request_counters const& counters() const noexcept { return counters_; }
 
  private:
-  using token_bucket = transport::datagram::token_bucket;
+  /// What one may do: rates of buckets that fill.
+  struct rates {
+    rates(request_limits const& of, double times) noexcept;
+    std::array<request_limits::rate, transport::work_kinds> requests;  ///< by kind
+    request_limits::rate bytes;
+    duration idle;  ///< after so long of rest everything is as at the beginning
+  };
 
-  /// What one of them may do.
+  /// What is left in the buckets of one of them. There may be thousands, so they share their rates.
   struct allowance {
-    allowance(request_limits const& of, double times) noexcept;
-    std::array<token_bucket, transport::work_kinds> requests;  ///< by kind
-    token_bucket bytes;
-    time_point last{};
+    allowance(rates const& full, time_point now) noexcept;
+    void fill(rates const& by, time_point now) noexcept;
+    std::array<double, transport::work_kinds> requests;
+    double bytes;
+    time_point last;
   };
 
   /// Those that are remembered.
@@ -71,13 +77,12 @@ class request_gate {
     allowance* find(Name const& who, time_point now);
 
     std::size_t most;
-    duration idle;    ///< after so long everything is as at the beginning
-    allowance fresh;  ///< what a new one may do
+    rates each;
     std::map<Name, allowance> taken = {};
     time_point swept = {};
   };
 
-  KADORO_DECL std::optional<duration> take(allowance& of, transport::work kind, double bytes, time_point now);
+  KADORO_DECL std::optional<duration> take(allowance& of, rates const& by, transport::work kind, double bytes);
 
   places<transport::peer_id> peers_;
   places<std::uint64_t> ranges_;

@@ -265,65 +265,95 @@ inline bool belongs_to_page(transport::message const& answer, std::uint64_t curs
                      [&](wire::peer const& p) { return belongs(p.id); });
 }
 
+/// The frames of all that are asked wait together, so they keep no more than they need.
 KADORO_DECL coro::task<void> lookup::ask(lookup& l, candidate& c, visitor& sees) {
-  std::optional<peer_id> by;
-  if (c.suggested_by) by = c.suggested_by->id();
-  std::size_t const step = l.steps_.asked(c.peer->id(), by, l.scheduler_.now());
-  std::size_t contacts = 0;
-  std::size_t records = 0;
-  transport::message request;
-  request.type = l.type_;
-  request.key = l.target_;
-  bool const may_know =
-      c.peer->mode == transport::peer_mode::unknown || (c.peer->features & transport::transport::feature_content) != 0;
-  if (l.asks_for_content_ && may_know) request.record = content_question();
-  request.brief = l.one_of_ > 0;  // asked alone: who knows all members needs their names only where nothing is found
-  std::size_t empty_pages = 0;
+  progress_of so_far;
+  so_far.step = l.note_asked(c);
+  transport::message request = l.question(c);
   for (std::size_t page = 0; page < max_pages; ++page) {
     auto const answer = co_await l.transport_.request(c.peer, request);
-    if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer
-      l.scheduler_.disarm(c);
-      co_return;
-    }
-    if ((!answer || answer->refusal) && c.tells_more) break;  // what it told before counts
-    if (!answer || answer->refusal) {
-      bool const refused = answer.has_value();
-      c.now = refused ? state::refused : state::failed;
-      if (refused) c.refusal = answer->refusal;
-      c.why = refused ? transport::why_refused(*answer) : answer.error().message();
-      l.scheduler_.disarm(c);
-      l.steps_.failed(step, c.why);
-      sees.on_loss(c);
-      l.progress_.set();
-      co_return;
-    }
-    records += answer->records.size() + answer->providers.size();
-    for (peer_ref const& contact : answer->contacts)
-      if (++contacts <= max_suggestions) l.add(contact, c.peer);
-    if (sees.on_answer(c, *answer)) l.enough_ = true;
-    // A page without records: what is there did not fit into the answer of a handshake. The session takes it.
-    bool const empty = !belongs_to_page(*answer, request.records_cursor);
-    bool const goes_on = answer->records_cursor > request.records_cursor ||
-                         (empty && answer->records_cursor != 0 && answer->records_cursor == request.records_cursor);
-    bool const more_records =
-        l.type_ != transport::message_type::find_node && goes_on && (!empty || ++empty_pages <= max_empty_pages);
-    c.tells_more = !more_records && !l.enough_ && contacts < max_suggestions &&
-                   answer->contacts_cursor > request.contacts_cursor && l.next_page_matters(answer->contacts);
-    if (!more_records) l.take_answered(c, sees);
-    if (!more_records && !c.tells_more) break;
-    // Each page is a request of its own; whoever is asked alone has the time of one, then the others are asked, too.
-    if (c.now != state::slow && c.peer->rtt.known() && !request.brief) l.be_patient(c);
-    request.records_cursor = more_records ? answer->records_cursor : ~std::uint64_t{0};
-    request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
+    bool const goes_on = l.take_page(c, answer, request, so_far, sees);
+    if (!goes_on) co_return;
   }
-  l.take_answered(c, sees);  // also one that would go on for ever
+  l.conclude(c, so_far, sees);  // it would go on for ever
+}
+
+KADORO_DECL std::size_t lookup::note_asked(candidate const& c) {
+  std::optional<peer_id> by;
+  if (c.suggested_by) by = c.suggested_by->id();
+  return steps_.asked(c.peer->id(), by, scheduler_.now());
+}
+
+KADORO_DECL transport::message lookup::question(candidate const& c) const {
+  transport::message request;
+  request.type = type_;
+  request.key = target_;
+  bool const may_know =
+      c.peer->mode == transport::peer_mode::unknown || (c.peer->features & transport::transport::feature_content) != 0;
+  if (asks_for_content_ && may_know) request.record = content_question();
+  request.brief = one_of_ > 0;  // asked alone: who knows all members needs their names only where nothing is found
+  return request;
+}
+
+/// True: `request` now asks for the next page.
+KADORO_DECL bool lookup::take_page(candidate& c, result<transport::message> const& answer, transport::message& request,
+                                   progress_of& so_far, visitor& sees) {
+  if (!answer && answer.error() == errc::cancelled) {  // the lookup has ended; nothing is known against the peer
+    scheduler_.disarm(c);
+    return false;
+  }
+  if (!answer || answer->refusal) {
+    if (c.tells_more)  // what it told before counts
+      conclude(c, so_far, sees);
+    else
+      take_loss(c, answer, so_far.step, sees);
+    return false;
+  }
+  so_far.records += answer->records.size() + answer->providers.size();
+  for (peer_ref const& contact : answer->contacts)
+    if (++so_far.contacts <= max_suggestions) add(contact, c.peer);
+  if (sees.on_answer(c, *answer)) enough_ = true;
+  // A page without records: what is there did not fit into the answer of a handshake. The session takes it.
+  bool const empty = !belongs_to_page(*answer, request.records_cursor);
+  bool const goes_on = answer->records_cursor > request.records_cursor ||
+                       (empty && answer->records_cursor != 0 && answer->records_cursor == request.records_cursor);
+  bool const more_records =
+      type_ != transport::message_type::find_node && goes_on && (!empty || ++so_far.empty_pages <= max_empty_pages);
+  c.tells_more = !more_records && !enough_ && so_far.contacts < max_suggestions &&
+                 answer->contacts_cursor > request.contacts_cursor && next_page_matters(answer->contacts);
+  if (!more_records) take_answered(c, sees);
+  if (!more_records && !c.tells_more) {
+    conclude(c, so_far, sees);
+    return false;
+  }
+  // Each page is a request of its own; whoever is asked alone has the time of one, then the others are asked, too.
+  if (c.now != state::slow && c.peer->rtt.known() && !request.brief) be_patient(c);
+  request.records_cursor = more_records ? answer->records_cursor : ~std::uint64_t{0};
+  request.contacts_cursor = more_records ? 0 : answer->contacts_cursor;
+  return true;
+}
+
+KADORO_DECL void lookup::take_loss(candidate& c, result<transport::message> const& answer, std::size_t step,
+                                   visitor& sees) {
+  bool const refused = answer.has_value();
+  c.now = refused ? state::refused : state::failed;
+  if (refused) c.refusal = answer->refusal;
+  c.why = refused ? transport::why_refused(*answer) : answer.error().message();
+  scheduler_.disarm(c);
+  steps_.failed(step, c.why);
+  sees.on_loss(c);
+  progress_.set();
+}
+
+KADORO_DECL void lookup::conclude(candidate& c, progress_of const& so_far, visitor& sees) {
+  take_answered(c, sees);
   c.tells_more = false;
-  l.scheduler_.disarm(c);
+  scheduler_.disarm(c);
   trace::told told;
-  told.contacts = contacts;
-  if (l.type_ != transport::message_type::find_node) told.records = records;
-  l.steps_.answered(step, told, l.scheduler_.now());
-  l.progress_.set();
+  told.contacts = so_far.contacts;
+  if (type_ != transport::message_type::find_node) told.records = so_far.records;
+  steps_.answered(so_far.step, told, scheduler_.now());
+  progress_.set();
 }
 
 /// It has told what was asked, and the closest that it knows. Further pages of contacts are heard beside what follows.

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
-#include <set>
 #include <vector>
 
 #include "kadoro/coro/scope.hpp"
@@ -392,7 +390,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::unique_ptr<news_batch> last_news_;                         ///< what an answer shows
   std::uint64_t crowded_ = 0;                                     ///< lookups of keys that others crowd around
   std::size_t renewals_ = 0;                                      ///< jobs under way
-  std::deque<dead_peer> dead_;                                    ///< lately lost, the latest last
+  std::vector<dead_peer> dead_;                                   ///< lately lost, the latest last
   pooled_set<peer_id> checking_;                                  ///< peers that are being pinged
   record_header last_held_;                                       ///< what a refusal shows
   dial_back dial_back_;
@@ -401,7 +399,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::string last_objection_;                  ///< likewise, of a validator
   std::vector<seed_dial> dials_;                ///< one for each of `seeds_`
   time_point next_look_from_seeds_{};
-  std::set<peer_id> home_;                    ///< our neighbours, when we looked last
+  std::vector<peer_id> home_;                 ///< our neighbours, when we looked last
   std::map<peer_id, time_point> introduced_;  ///< to whom others were named lately
   time_point next_look_through_{};
   time_point next_probe_{};

@@ -149,10 +149,12 @@ KADORO_DECL coro::task<void> node_core::look_at_home(node_core& core, peer_list 
   std::vector<contact> closest;
   core.table_.closest(core.table_.self(), core.k(), closest);
   peer_list fresh;
-  std::set<peer_id> home;
+  std::vector<peer_id> home;
+  home.reserve(closest.size());
   for (contact const& c : closest) {
-    if (!core.home_.contains(c.peer->id())) fresh.push_back(c.peer);
-    home.insert(c.peer->id());
+    bool const known = std::find(core.home_.begin(), core.home_.end(), c.peer->id()) != core.home_.end();
+    if (!known) fresh.push_back(c.peer);
+    home.push_back(c.peer->id());
   }
   bool const first = core.home_.empty();
   core.home_ = std::move(home);

@@ -67,7 +67,7 @@ KADORO_DECL void node_core::remember_dead(peer_ref const& who) {
   who->unanswered = std::max(who->unanswered, 1u);
   who->lost_at = context_.now();
   if (std::any_of(dead_.begin(), dead_.end(), [&who](dead_peer const& d) { return d.peer == who; })) return;
-  if (dead_.size() == max_dead) dead_.pop_front();
+  if (dead_.size() == max_dead) dead_.erase(dead_.begin());
   dead_.push_back({who, who->lost_at, who->lost_at + first_check});
 }
 

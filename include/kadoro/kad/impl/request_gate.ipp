@@ -8,15 +8,13 @@ namespace kadoro::inline KADORO_ABI::kad {
 
 namespace detail {
 
-inline transport::datagram::token_bucket bucket_of(request_limits::rate const& of, double times) noexcept {
-  return {of.per_second * times, of.burst * times};
+inline request_limits::rate times(request_limits::rate const& of, double factor) noexcept {
+  return {of.per_second * factor, of.burst * factor};
 }
 
-/// After so long of rest every bucket is full again.
-inline duration time_to_fill(request_limits const& of) noexcept {
-  auto const seconds = [](request_limits::rate const& r) { return r.burst / r.per_second; };
-  return std::chrono::duration_cast<duration>(std::chrono::duration<double>(
-      std::max({seconds(of.reads), seconds(of.writes), seconds(of.written_bytes), seconds(of.watches)})));
+/// When there may be enough in a bucket. What costs more than its burst never passes.
+inline duration time_until(double enough, double level, request_limits::rate const& of) noexcept {
+  return std::chrono::duration_cast<duration>(std::chrono::duration<double>((enough - level) / of.per_second));
 }
 
 inline double written_bytes(transport::message const& of) noexcept {
@@ -27,15 +25,32 @@ inline double written_bytes(transport::message const& of) noexcept {
 
 }  // namespace detail
 
-inline request_gate::allowance::allowance(request_limits const& of, double times) noexcept
-    : requests{detail::bucket_of(of.reads, times), detail::bucket_of(of.writes, times),
-               detail::bucket_of(of.watches, times)},
-      bytes(detail::bucket_of(of.written_bytes, times)) {}
+inline request_gate::rates::rates(request_limits const& of, double factor) noexcept
+    : requests{detail::times(of.reads, factor), detail::times(of.writes, factor), detail::times(of.watches, factor)},
+      bytes(detail::times(of.written_bytes, factor)),
+      idle(detail::time_until(bytes.burst, 0, bytes)) {
+  for (request_limits::rate const& each : requests) idle = std::max(idle, detail::time_until(each.burst, 0, each));
+}
+
+inline request_gate::allowance::allowance(rates const& full, time_point now) noexcept
+    : bytes(full.bytes.burst), last(now) {
+  for (std::size_t i = 0; i < requests.size(); ++i) requests[i] = full.requests[i].burst;
+}
+
+inline void request_gate::allowance::fill(rates const& by, time_point now) noexcept {
+  double const seconds = std::chrono::duration<double>(now - last).count();
+  auto const filled = [seconds](double level, request_limits::rate const& of) {
+    return std::min(of.burst, level + seconds * of.per_second);
+  };
+  for (std::size_t i = 0; i < requests.size(); ++i) requests[i] = filled(requests[i], by.requests[i]);
+  bytes = filled(bytes, by.bytes);
+  last = now;
+}
 
 KADORO_DECL request_gate::request_gate(request_limits const& limits)
-    : peers_{max_peers, detail::time_to_fill(limits), allowance(limits, 1)},
-      ranges_{max_ranges, detail::time_to_fill(limits), allowance(limits, limits.of_range)},
-      others_(limits, limits.of_range) {}
+    : peers_{max_peers, rates(limits, 1)},
+      ranges_{max_ranges, rates(limits, limits.of_range)},
+      others_(ranges_.each, time_point()) {}
 
 template <class Name>
 request_gate::allowance* request_gate::places<Name>::find(Name const& who, time_point now) {
@@ -43,27 +58,31 @@ request_gate::allowance* request_gate::places<Name>::find(Name const& who, time_
   auto at = taken.find(who);
   if (at == taken.end()) {
     if (taken.size() >= most && now - swept >= between_sweeps) {
-      std::erase_if(taken, [&](auto const& e) { return now - e.second.last > idle; });
+      std::erase_if(taken, [&](auto const& e) { return now - e.second.last > each.idle; });
       swept = now;
     }
     if (taken.size() >= most) return nullptr;
-    at = taken.emplace(who, fresh).first;
+    at = taken.emplace(who, allowance(each, now)).first;
   }
-  at->second.last = now;
+  at->second.fill(each, now);
   return &at->second;
 }
 
-KADORO_DECL std::optional<duration> request_gate::take(allowance& of, transport::work kind, double bytes,
-                                                       time_point now) {
-  auto& requests = of.requests[static_cast<std::size_t>(kind)];
-  if (!requests.take(now)) {
+KADORO_DECL std::optional<duration> request_gate::take(allowance& of, rates const& by, transport::work kind,
+                                                       double bytes) {
+  auto const index = static_cast<std::size_t>(kind);
+  if (of.requests[index] < 1) {
     std::uint64_t* const counts[] = {&counters_.refused_reads, &counters_.refused_writes, &counters_.refused_watches};
-    ++*counts[static_cast<std::size_t>(kind)];
-    return requests.wait_for();
+    ++*counts[index];
+    return detail::time_until(1, of.requests[index], by.requests[index]);
   }
-  if (bytes == 0 || of.bytes.take(now, bytes)) return {};
-  ++counters_.refused_written_bytes;
-  return of.bytes.wait_for(bytes);
+  of.requests[index] -= 1;
+  if (bytes > of.bytes) {
+    ++counters_.refused_written_bytes;
+    return detail::time_until(bytes, of.bytes, by.bytes);
+  }
+  of.bytes -= bytes;
+  return {};
 }
 
 KADORO_DECL std::optional<duration> request_gate::check(transport::peer const& from, transport::message const& request,
@@ -75,8 +94,11 @@ KADORO_DECL std::optional<duration> request_gate::check(transport::peer const& f
   allowance* const shared = range ? ranges_.find(*range, now) : nullptr;
   std::optional<duration> wait;
   // What a peer is refused costs its range nothing.
-  if (own != nullptr) wait = take(*own, kind, bytes, now);
-  if (!wait && (range || own == nullptr)) wait = take(shared != nullptr ? *shared : others_, kind, bytes, now);
+  if (own != nullptr) wait = take(*own, peers_.each, kind, bytes);
+  if (!wait && (range || own == nullptr)) {
+    if (shared == nullptr) others_.fill(ranges_.each, now);
+    wait = take(shared != nullptr ? *shared : others_, ranges_.each, kind, bytes);
+  }
   if (!wait) return {};
   return std::max<duration>(*wait, std::chrono::milliseconds(1));
 }

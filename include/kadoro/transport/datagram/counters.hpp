@@ -16,7 +16,7 @@ enum class drop : std::uint8_t {
   wrong_mac,              ///< another swarm key, or none: a stranger; gets no answer
   rate_limited,           ///< too many first flights from that range, or at all
   no_cookie,              ///< first flights come too fast, and this one proved no address; answered with a cookie
-  replayed,               ///< a first flight that was seen before, from elsewhere or too late
+  replayed,               ///< a first flight that was seen before, from elsewhere, too late, or of a confirmed session
   other_identity,         ///< meant for an identity that does not live here; answered with "I am X"
   wrong_identity,         ///< the peer id inside does not belong to the static key
   not_authentic,          ///< the decryption failed: forged, corrupted, or of an older session

@@ -117,6 +117,7 @@ class datagram_transport final : public transport, private io::udp_port::receive
   KADORO_DECL bool has_sent_to(io::endpoint const& where) const;
 
   // Requests of ours.
+  KADORO_DECL void prepare(pending& p, message const& what);
   KADORO_DECL std::optional<error> begin(pending& p);
   KADORO_DECL std::optional<error> too_many_requests_to(peer const& who) const;
   KADORO_DECL void count_request(pending& p);
@@ -262,8 +263,6 @@ class datagram_transport final : public transport, private io::udp_port::receive
   observed_addresses seen_as_;
   contact_memory contacted_;
   counters counts_;
-  message spare_answer_;  // the memory of the last one
-  wire::message spare_wire_;
   std::vector<std::pair<std::uint32_t, fragments_arrived>> words_;  // to send at the end of a batch, by session
   cleaner cleaner_{*this};
 };

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <deque>
+#include <cstdint>
 #include <map>
 #include <utility>
 
@@ -12,17 +12,22 @@
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
 /// The first flights of late, by their ephemeral key. A repeat from the same address is a retransmission and gets the
-/// same answer again; any other repeat is a replay. Bounded: the oldest are forgotten first, answers after
-/// `answer_life`.
+/// same answer again, which the session keeps for as long as it is not confirmed; any other repeat is a replay.
+/// Bounded: the oldest are forgotten first.
 class first_flight_cache {
  public:
   static constexpr std::size_t max_entries = 4096;
   static constexpr duration answer_life = std::chrono::seconds(10);
 
+  using ephemeral_key = byte_array<32>;
+  struct entry;
+  using slot = std::pair<ephemeral_key const, entry>;
+
   struct entry {
     io::endpoint from;
     time_point when;
-    bytes answer;  ///< empty once it is too old to repeat
+    std::uint32_t session = 0;  ///< its local index
+    slot* next = nullptr;       ///< the one that came next
   };
 
   /// Null if that ephemeral key was never seen.
@@ -31,41 +36,32 @@ class first_flight_cache {
     return at == entries_.end() ? nullptr : &at->second;
   }
 
-  void remember(bytes_view ephemeral, io::endpoint const& from, bytes_view answer, time_point now) {
-    drop_old_answers(now);
-    if (order_.size() == max_entries) {
-      entries_.erase(order_.front());
-      order_.pop_front();
-      answered_ = std::min(answered_, order_.size());
-    }
-    auto const key = as_key(ephemeral);
-    entries_.insert_or_assign(key, entry{from, now, to_bytes(answer)});
-    order_.push_back(key);
-    ++answered_;
-  }
-
-  /// Frees the memory of answers that nobody will ask for again.
-  void drop_old_answers(time_point now) {
-    for (std::size_t i = order_.size() - answered_; i < order_.size(); ++i) {
-      entry& oldest = entries_.at(order_[i]);
-      if (now - oldest.when < answer_life) break;
-      oldest.answer = bytes();
-      --answered_;
-    }
+  /// One that was not seen before.
+  void remember(bytes_view ephemeral, io::endpoint const& from, std::uint32_t session, time_point now) {
+    if (entries_.size() == max_entries) forget_oldest();
+    auto const [at, added] = entries_.try_emplace(as_key(ephemeral), entry{from, now, session});
+    if (!added) return;
+    (newest_ == nullptr ? oldest_ : newest_->second.next) = &*at;
+    newest_ = &*at;
   }
 
  private:
-  using ephemeral_key = byte_array<32>;
-
   static ephemeral_key as_key(bytes_view ephemeral) noexcept {
     ephemeral_key k{};
     std::copy_n(ephemeral.begin(), k.size(), k.begin());
     return k;
   }
 
+  void forget_oldest() noexcept {
+    slot* const gone = oldest_;
+    oldest_ = gone->second.next;
+    if (newest_ == gone) newest_ = nullptr;
+    entries_.erase(entries_.find(gone->first));
+  }
+
   std::map<ephemeral_key, entry> entries_;
-  std::deque<ephemeral_key> order_;  // oldest first
-  std::size_t answered_ = 0;         // how many at the end of `order_` still have their answer
+  slot* oldest_ = nullptr;
+  slot* newest_ = nullptr;
 };
 
 }  // namespace kadoro::inline KADORO_ABI::transport::datagram

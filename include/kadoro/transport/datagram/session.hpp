@@ -36,8 +36,9 @@ struct session {
   crypto::aead_key receive_key{};
   std::uint64_t next_counter = 0;
   replay_window window;
+  std::size_t allowance = 0;  ///< bytes that may go out on it before it is confirmed
+  bytes first_answer;         ///< until then: to the first flight, should it come again
   bool confirmed = false;
-  std::size_t allowance = 0;                   ///< bytes that may go out on it before it is confirmed
   bool initiated = false;                      ///< by us
   peer_mode remote_mode = peer_mode::unknown;  ///< becomes the peer's on confirmation
   std::uint32_t remote_features = 0;           ///< likewise

@@ -116,18 +116,24 @@ KADORO_DECL coro::task<void> datagram_transport::close() {
 // ---- requests of ours -----------------------------------------------------------------------------------------------
 
 KADORO_DECL coro::task<result<message>> datagram_transport::request(peer_ref to, message const& what) {
-  if (auto told = still_paused(*to, what)) co_return std::move(*told);
   pending p(*this, std::move(to));
-  p.kind = work_of(what.type);
-  p.read_only = is_read(what.type);
-  bool const fragments = (options_.features & feature_fragments) != 0;
-  auto encoded = encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, spare_wire_);
-  if (!encoded) co_return fail(encoded.error());
-  p.encoded = std::move(*encoded);
-  if (auto refused = begin(p)) co_return fail(std::move(*refused));
+  prepare(p, what);
   auto const waited = co_await p.done.wait();
   if (!waited) co_return fail(waited.error());
-  co_return std::move(p.outcome);
+  co_return std::move(p.outcome->what);
+}
+
+/// Begins it, or sets what has come of it. Apart from the coroutine, whose frame would keep all of this while it waits.
+KADORO_DECL void datagram_transport::prepare(pending& p, message const& what) {
+  p.kind = work_of(what.type);
+  p.read_only = is_read(what.type);
+  if (auto told = still_paused(*p.to, what)) return complete(p, std::move(*told));
+  bool const fragments = (options_.features & feature_fragments) != 0;
+  auto encoded =
+      encode_request(what, fragments ? max_large_message_bytes : max_packet_message_bytes, detail::spare().wire);
+  if (!encoded) return complete(p, fail(encoded.error()));
+  p.encoded = std::move(*encoded);
+  if (auto refused = begin(p)) complete(p, fail(std::move(*refused)));
 }
 
 KADORO_DECL std::optional<error> datagram_transport::begin(pending& p) {
@@ -246,7 +252,7 @@ KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcom
   p.where.unlink();
   context_.disarm(p.silence);
   if (p.in_fragments) p.in_fragments->where.unlink();
-  p.outcome = std::move(outcome);
+  p.outcome = std::make_unique<pending::finished>(std::move(outcome));
   p.done.set();
 }
 
@@ -452,11 +458,12 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   if (!keys_.stamped(in.data.first(first_flight_bytes - mac_bytes))) return counts_.note(drop::wrong_mac, in.from);
   bytes_view const ephemeral = in.data.subspan(first_flight_header_bytes, key_bytes);
   if (auto const* known = first_flights_.find(ephemeral)) {
-    if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
+    auto const made = sessions_.find(known->session);
+    bool const answered = made != sessions_.end() && !made->second.first_answer.empty();
+    if (known->from != in.from || !answered || now - known->when >= first_flight_cache::answer_life)
       return counts_.note(drop::replayed, in.from);
     ++counts_.first_flights_repeated;
-    send(in.from, known->answer);
-    return;
+    return send(in.from, made->second.first_answer);
   }
   if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
@@ -511,7 +518,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   bytes_span const whole = bytes_span(packet).first(answer_header_bytes + *written + mac_bytes);
   keys_.stamp(whole);
   send(in.from, whole);
-  first_flights_.remember(ephemeral, in.from, whole, now);
+  first_flights_.remember(ephemeral, in.from, index, now);
 
   link& l = link_of(who);
   l.remote_static = *handshake.remote_static();
@@ -519,6 +526,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   s->remote_features = load_be<std::uint32_t>(payload.data());
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
   s->allowance = max_amplification * in.data.size() - whole.size();
+  s->first_answer = to_bytes(whole);
   send_early(*s, l);
 }
 
@@ -719,7 +727,7 @@ KADORO_DECL void datagram_transport::on_answer_frame(peer_ref const& from, io::e
 
 KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const& where, bytes encoded) {
   auto const storage = std::allocate_shared<bytes const>(pooled_allocator<bytes>(), std::move(encoded));
-  auto decoded = decode_answer(*storage, book_, id_, spare_wire_);
+  auto decoded = decode_answer(*storage, book_, id_, detail::spare().wire);
   if (!decoded) return counts_.note(drop::malformed, where);
   decoded->storage = storage;
   ++counts_.answers_received;
@@ -728,24 +736,14 @@ KADORO_DECL void datagram_transport::take_answer(pending& p, io::endpoint const&
   complete(p, std::move(decoded));
 }
 
-namespace detail {
-
-/// The memory of the last answer of this thread, whose transports serve one after the other.
-inline answer_page& spare_page() {
-  thread_local answer_page page;
-  return page;
-}
-
-}  // namespace detail
-
 /// Lets the handler answer a request. The whole answer frame goes to `place` if it fits there, else its message comes
 /// back by itself; it has at most `room` bytes.
 KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref const& from, io::endpoint const& where,
                                                                         frame const& f, bool may_write,
                                                                         bytes_span place, std::size_t room,
                                                                         oversized large) {
-  auto request =
-      may_write ? decode_request(f.message, book_, id_, spare_wire_) : decode_request(f.message, spare_wire_);
+  auto request = may_write ? decode_request(f.message, book_, id_, detail::spare().wire)
+                           : decode_request(f.message, detail::spare().wire);
   if (!request) {
     counts_.note(drop::malformed, where);
     return {};
@@ -758,18 +756,18 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
   if (!may_write && request->type == message_type::ping && !request->key.empty())
     request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
-  message answer = std::move(spare_answer_);
+  message answer = std::move(detail::spare().answer);
   answer.type = request->type;
   served_answer out;
   if (handler_->on_request(from, *request, answer) == handler::reply::send) {
-    answer_page page = cut_answer(answer, room, large, std::move(detail::spare_page()));
+    answer_page page = cut_answer(answer, room, large, std::move(detail::spare().page));
     counts_.records_passed_over += page.passed_over;
     out = write_answer(page.what, page.bytes_at_most, f, place, room);
     page.what.reset();
-    detail::spare_page() = std::move(page);
+    detail::spare().page = std::move(page);
   }
   answer.reset();
-  spare_answer_ = std::move(answer);
+  detail::spare().answer = std::move(answer);
   return out;
 }
 
@@ -834,6 +832,7 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
 KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
   if (!s.confirmed) {
     s.confirmed = true;
+    s.first_answer = bytes();
     --unconfirmed_;
     unconfirmed_ranges_.remove(s.range);
     ++counts_.sessions_accepted;
@@ -954,7 +953,6 @@ KADORO_DECL std::uint32_t datagram_transport::fresh_index() {
 /// Forgets sessions that were never confirmed or that nobody uses, and links without any.
 KADORO_DECL void datagram_transport::clean_up() {
   time_point const now = context_.now();
-  first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     session& s = (at++)->second;
     if (s.paths) counts_.paths_failed += s.paths->expire(now);

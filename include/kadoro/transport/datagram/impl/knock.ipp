@@ -52,7 +52,7 @@ KADORO_DECL bool datagram_transport::knock(peer_ref const& who, io::endpoint con
   message ping;
   ping.type = message_type::ping;
   ping.key = nonce;
-  auto const encoded = encode_request(ping, max_packet_message_bytes, spare_wire_);
+  auto const encoded = encode_request(ping, max_packet_message_bytes, detail::spare().wire);
   if (!encoded) return false;
   frame f;
   f.kind = frame_kind::request;

@@ -17,6 +17,22 @@
 
 namespace kadoro::inline KADORO_ABI::transport::datagram {
 
+namespace detail {
+
+/// Memory of the last messages of this thread, whose transports are at work one after the other.
+struct spare_messages {
+  wire::message wire;
+  message answer;
+  answer_page page;
+};
+
+inline spare_messages& spare() {
+  thread_local spare_messages messages;
+  return messages;
+}
+
+}  // namespace detail
+
 /// One request of ours. It lives in the frame of `request`, and leaves every list when that ends.
 ///
 ///     waiting (no session: the dial's timer drives) --- session ---> in flight (its own timer drives) ---> done
@@ -34,6 +50,11 @@ struct datagram_transport::pending {
           }),
           owner(of) {}
     pending& owner;
+  };
+
+  struct finished : pooled_object {
+    explicit finished(result<message> of) : what(std::move(of)) {}
+    result<message> what;
   };
 
   pending(datagram_transport& by, peer_ref target) noexcept : transport(by), to(std::move(target)) {}
@@ -67,7 +88,7 @@ struct datagram_transport::pending {
   alarm silence{*this};
   std::unique_ptr<outgoing> in_fragments;  // once it is sent, if it is large
   coro::event done;
-  result<message> outcome = fail(errc::cancelled);
+  std::unique_ptr<finished> outcome;  // with `done`
 };
 
 /// A handshake of ours that has not been answered yet; or is to begin, unless the peer makes one before.
