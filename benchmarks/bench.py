@@ -101,7 +101,7 @@ def run_chapter(chapter, ask, machine, results, rivals, blocks):
     elif chapter == "memory":
         memory.run(machine, results, rivals, 2 if ask.quick else blocks)
     elif chapter == "compile":
-        compile_cost.run(machine, results, 1 if ask.quick else 3)
+        compile_cost.run(machine, results, 1 if ask.quick else blocks)
 
 
 def main():

@@ -61,7 +61,7 @@ class Blocks(unittest.TestCase):
     def test_a_machine_that_is_never_quiet_is_measured_and_told_so(self):
         run = results.Results()
         results.run_blocks(run, "a test", 2, lambda block: block.add("a", "b", [1]), lambda: [1, 99])
-        self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away, len(run.figures)), (4, 4, 1))
+        self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away, len(run.figures)), (6, 6, 1))
 
 
 class Contestants(unittest.TestCase):

@@ -67,10 +67,11 @@ class Block:
 
 
 def run_blocks(results, chapter, count, measure, ping_us):
-    """Runs `measure(block)` until `count` blocks were quiet, or twice as many were tried; a machine that is never quiet
-    gets what there is, and is told so. Blocks in which somebody failed never count. `ping_us()` gives raw ping-pongs of this moment."""
+    """Runs `measure(block)` until `count` blocks were quiet, or three times as many were tried; a machine that is never
+    quiet gets what there is, and is told so. Blocks in which somebody failed never count. `ping_us()` gives raw ping-pongs
+    of this moment."""
     kept, noisy, failed = [], [], []
-    for tried in range(2 * count):
+    for _ in range(3 * count):
         block = Block()
         try:
             before = ping_us()

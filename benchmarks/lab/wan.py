@@ -129,4 +129,5 @@ def judge(results):
             continue
         value, spread = in_rtt("kadoro", operation, summary, unit)
         against_rivals = row in ("wan_announced", "wan_complete") and best_rival is not None
+        results.counts[row] = len(results.blocks["kadoro", operation])
         results.judge(row, value, spread, not against_rivals or value < best_rival)

@@ -162,7 +162,7 @@ KADORO_DECL bool context::idle() noexcept {
 /// Submits, and waits for something to do.
 KADORO_DECL void context::await() {
   std::optional<duration> limit = time_to_wait();
-  if (limit != duration::zero()) limit = spin(limit) ? duration::zero() : time_to_wait();
+  if (limit != duration::zero() && spin_.wanted()) limit = spin(limit) ? duration::zero() : time_to_wait();
   ring_->enter(limit);
 }
 
