@@ -32,7 +32,12 @@ inline std::string_view as_text(bytes_view data) noexcept {
   return {reinterpret_cast<char const*>(data.data()), data.size()};
 }
 
-inline bytes to_bytes(bytes_view data) { return {data.begin(), data.end()}; }
+/// A vector with an allocator of ours would copy a range one by one.
+inline bytes to_bytes(bytes_view data) {
+  bytes out(data.size());
+  if (!data.empty()) std::memcpy(out.data(), data.data(), data.size());
+  return out;
+}
 
 inline bool equal(bytes_view a, bytes_view b) noexcept {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
