@@ -37,7 +37,7 @@ struct session {
   std::uint64_t next_counter = 0;
   replay_window window;
   std::size_t allowance = 0;  ///< bytes that may go out on it before it is confirmed
-  bytes first_answer;         ///< until then: to the first flight, should it come again
+  bytes first_flight;         ///< until then: the ephemeral key of the peer's
   bool confirmed = false;
   bool initiated = false;                      ///< by us
   peer_mode remote_mode = peer_mode::unknown;  ///< becomes the peer's on confirmation

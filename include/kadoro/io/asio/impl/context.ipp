@@ -234,7 +234,7 @@ KADORO_DECL void context::flush_later(std::shared_ptr<detail::udp_state> port) {
   turn_later();
 }
 
-/// What is sent from inside a flush (an answer to "unreachable") waits for the next turn.
+/// What is queued from inside a flush (an answer to "unreachable") waits for the next turn.
 KADORO_DECL void context::flush() {
   flushing_.swap(unsent_);
   for (auto const& port : flushing_) port->flush();

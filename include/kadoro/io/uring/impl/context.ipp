@@ -205,7 +205,7 @@ KADORO_DECL void context::turn() {
   wheel_.advance(now_, [](coro::timer_node& node) { node.fire(); });
   run_ready();
   bury_ended();
-  // What is sent from inside a flush (an answer to "unreachable") waits for the next turn.
+  // What is queued from inside a flush (an answer to "unreachable") is flushed in the next turn.
   flushing_.swap(unsent_);
   for (auto const& port : flushing_) port->flush();
   flushing_.clear();

@@ -249,10 +249,10 @@ KADORO_DECL void datagram_transport::lose(peer_ref const& who, error const& why)
 }
 
 KADORO_DECL void datagram_transport::complete(pending& p, result<message> outcome) {
+  p.outcome = std::make_unique<pending::finished>(std::move(outcome));
   p.where.unlink();
   context_.disarm(p.silence);
   if (p.in_fragments) p.in_fragments->where.unlink();
-  p.outcome = std::make_unique<pending::finished>(std::move(outcome));
   p.done.set();
 }
 
@@ -458,12 +458,10 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   if (!keys_.stamped(in.data.first(first_flight_bytes - mac_bytes))) return counts_.note(drop::wrong_mac, in.from);
   bytes_view const ephemeral = in.data.subspan(first_flight_header_bytes, key_bytes);
   if (auto const* known = first_flights_.find(ephemeral)) {
-    auto const made = sessions_.find(known->session);
-    bool const answered = made != sessions_.end() && !made->second.first_answer.empty();
-    if (known->from != in.from || !answered || now - known->when >= first_flight_cache::answer_life)
+    if (known->from != in.from || known->answer.empty() || now - known->when >= first_flight_cache::answer_life)
       return counts_.note(drop::replayed, in.from);
     ++counts_.first_flights_repeated;
-    return send(in.from, made->second.first_answer);
+    return send(in.from, known->answer);
   }
   if (load_.note(now) && !cookie_maker_.knows(in.data, in.from, now)) return give_cookie(in);
   if (!handshakes_.take(in.from.range(), now)) return counts_.note(drop::rate_limited, in.from);
@@ -518,7 +516,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   bytes_span const whole = bytes_span(packet).first(answer_header_bytes + *written + mac_bytes);
   keys_.stamp(whole);
   send(in.from, whole);
-  first_flights_.remember(ephemeral, in.from, index, now);
+  first_flights_.remember(ephemeral, in.from, whole, now);
 
   link& l = link_of(who);
   l.remote_static = *handshake.remote_static();
@@ -526,7 +524,7 @@ KADORO_DECL void datagram_transport::on_first_flight(io::datagram const& in) {
   s->remote_features = load_be<std::uint32_t>(payload.data());
   s->remote_mode = payload[4] == static_cast<std::uint8_t>(peer_mode::client) ? peer_mode::client : peer_mode::server;
   s->allowance = max_amplification * in.data.size() - whole.size();
-  s->first_answer = to_bytes(whole);
+  s->first_flight = to_bytes(ephemeral);
   send_early(*s, l);
 }
 
@@ -832,7 +830,7 @@ KADORO_DECL session* datagram_transport::open_session(link& l, io::endpoint cons
 KADORO_DECL void datagram_transport::confirm(session& s, link& l) {
   if (!s.confirmed) {
     s.confirmed = true;
-    s.first_answer = bytes();
+    if (!s.first_flight.empty()) first_flights_.note_arrival(std::exchange(s.first_flight, {}));
     --unconfirmed_;
     unconfirmed_ranges_.remove(s.range);
     ++counts_.sessions_accepted;
@@ -953,6 +951,7 @@ KADORO_DECL std::uint32_t datagram_transport::fresh_index() {
 /// Forgets sessions that were never confirmed or that nobody uses, and links without any.
 KADORO_DECL void datagram_transport::clean_up() {
   time_point const now = context_.now();
+  first_flights_.drop_old_answers(now);
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     session& s = (at++)->second;
     if (s.paths) counts_.paths_failed += s.paths->expire(now);
