@@ -47,6 +47,7 @@ def run(machine, results, rivals, blocks, seconds, quick):
                 for swarm in swarms[1:]:
                     with swarm.asking() as other:  # a fresh one: OpenDHT grows slow with every key that it has sought
                         gets_of(swarm, block, other)
+                time.sleep(REST_S)  # what the last one leaves to its swarm is no noise of the machine
 
             run_blocks(results, "throughput", blocks, measure, raw.ping)
         if not quick:
