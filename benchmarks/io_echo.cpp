@@ -26,7 +26,11 @@ class echo final : public io::udp_port::receiver {
       if (each.data.size() < answer_bytes_at + sizeof wanted) continue;
       std::memcpy(&wanted, each.data.data() + answer_bytes_at, sizeof wanted);
       if (wanted > answer_.size()) continue;
-      std::memcpy(answer_.data(), each.data.data(), std::min<std::size_t>(wanted, each.data.size()));
+      if (wanted <= each.data.size()) {
+        port_.send(each.from, bytes_view(each.data).first(wanted));
+        continue;
+      }
+      std::memcpy(answer_.data(), each.data.data(), each.data.size());
       port_.send(each.from, bytes_view(answer_.data(), wanted));
     }
   }

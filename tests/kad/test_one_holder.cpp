@@ -111,6 +111,22 @@ TEST_CASE("one holder: every so often all are asked, and who lags is corrected")
   CHECK(swarm.sequence_at(reader, "key") == swarm.sequence_at(lagging, "key"));
 }
 
+TEST_CASE("one holder: who reads fast asks all of them once in 10 ms at most") {
+  small_swarm swarm(9, 100us);
+  swarm.join_all();
+  swarm.put_keys(1);
+  swarm.add_client();
+  swarm.world.run_for(1s);
+  time_point const begun = swarm.world.now();
+  std::ptrdiff_t looks = 0;
+  for (std::size_t i = 0; i < 20 * gets_per_look; ++i)
+    if (swarm.get(members, small_swarm::key(0)).steps().size() > 1) ++looks;
+  std::ptrdiff_t const pauses = (swarm.world.now() - begun) / 10ms;
+  CHECK(pauses < 19);
+  CHECK(looks > pauses / 2);
+  CHECK(looks <= pauses + 1);
+}
+
 TEST_CASE("one holder: who has nothing costs one more round trip") {
   small_swarm swarm(6);
   swarm.join_all();

@@ -17,9 +17,32 @@
 
 namespace kadoro::inline KADORO_ABI {
 
-using bytes = pooled_vector<std::uint8_t>;
 using bytes_view = std::span<std::uint8_t const>;
 using bytes_span = std::span<std::uint8_t>;
+
+/// A vector of bytes from the pool. Its copies are made with memcpy: libstdc++ copies byte by byte where the allocator
+/// is not its own.
+class bytes : public pooled_vector<std::uint8_t> {
+ public:
+  using vector::vector;
+  bytes() noexcept = default;
+  bytes(bytes const& other) : bytes(bytes_view(other)) {}
+  bytes(bytes&&) noexcept = default;
+  ~bytes() = default;
+  bytes& operator=(bytes const& other) {
+    if (capacity() < other.size()) return *this = bytes(other);
+    resize(other.size());
+    if (!empty()) std::memmove(data(), other.data(), size());
+    return *this;
+  }
+  bytes& operator=(bytes&&) noexcept = default;
+  using vector::operator=;  // a list
+
+  /// A copy.
+  explicit bytes(bytes_view of) : vector(of.size()) {
+    if (!of.empty()) std::memcpy(data(), of.data(), of.size());
+  }
+};
 
 template <std::size_t Size>
 using byte_array = std::array<std::uint8_t, Size>;
@@ -32,12 +55,7 @@ inline std::string_view as_text(bytes_view data) noexcept {
   return {reinterpret_cast<char const*>(data.data()), data.size()};
 }
 
-/// A vector with an allocator of ours would copy a range one by one.
-inline bytes to_bytes(bytes_view data) {
-  bytes out(data.size());
-  if (!data.empty()) std::memcpy(out.data(), data.data(), data.size());
-  return out;
-}
+inline bytes to_bytes(bytes_view data) { return bytes(data); }
 
 inline bool equal(bytes_view a, bytes_view b) noexcept {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <string>
@@ -15,8 +16,20 @@ class endpoint {
  public:
   endpoint() noexcept = default;
 
-  KADORO_DECL static endpoint v4(byte_array<4> const& address, std::uint16_t port) noexcept;
-  KADORO_DECL static endpoint v6(byte_array<16> const& address, std::uint16_t port, std::uint32_t scope = 0) noexcept;
+  static endpoint v4(byte_array<4> const& address, std::uint16_t port) noexcept {
+    endpoint out;
+    std::copy(address.begin(), address.end(), out.address_.begin());
+    out.port_ = port;
+    return out;
+  }
+  static endpoint v6(byte_array<16> const& address, std::uint16_t port, std::uint32_t scope = 0) noexcept {
+    endpoint out;
+    out.address_ = address;
+    out.scope_ = scope;
+    out.port_ = port;
+    out.v6_ = true;
+    return out;
+  }
 
   /// Reads `1.2.3.4:5` or `[::1]:5`. Fails with `invalid_argument`, naming the text.
   KADORO_DECL static result<endpoint> parse(std::string_view text);

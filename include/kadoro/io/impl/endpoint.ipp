@@ -129,22 +129,6 @@ inline bool is_private_v4(std::uint8_t const* a) noexcept {
 
 }  // namespace detail
 
-KADORO_DECL endpoint endpoint::v4(byte_array<4> const& address, std::uint16_t port) noexcept {
-  endpoint result;
-  std::copy(address.begin(), address.end(), result.address_.begin());
-  result.port_ = port;
-  return result;
-}
-
-KADORO_DECL endpoint endpoint::v6(byte_array<16> const& address, std::uint16_t port, std::uint32_t scope) noexcept {
-  endpoint result;
-  result.address_ = address;
-  result.scope_ = scope;
-  result.port_ = port;
-  result.v6_ = true;
-  return result;
-}
-
 KADORO_DECL result<endpoint> endpoint::parse(std::string_view text) {
   auto const bad = [&] {
     return fail(errc::invalid_argument,

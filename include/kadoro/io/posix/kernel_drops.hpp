@@ -14,8 +14,12 @@ class kernel_drops {
  public:
   static constexpr std::size_t control_bytes = CMSG_SPACE(sizeof(std::uint32_t));
 
-  /// Looks into `message`, the newest of what came in.
-  void note(msghdr& message, udp_counters& counters) noexcept {
+  /// Looks into the control data of what came in last.
+  void note(void* control, std::size_t bytes, udp_counters& counters) noexcept {
+    if (bytes == 0) return;
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = bytes;
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
       if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SO_RXQ_OVFL) continue;
       std::uint32_t total = 0;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <span>
 
 #include "kadoro/io/posix/kernel_drops.hpp"
@@ -49,9 +50,13 @@ class receive_block {
       }
       ++counters.received;
       counters.received_bytes += headers_[i].msg_len;
-      datagrams_[whole++] = {rooms_[i].from.to_endpoint(), {rooms_[i].data, headers_[i].msg_len}};
+      // In place: an address that is copied as soon as it is written has to wait for its parts.
+      ::new (&datagrams_[whole++]) datagram{rooms_[i].from.to_endpoint(), {rooms_[i].data, headers_[i].msg_len}};
     }
-    if (used_ > 0) drops.note(headers_[used_ - 1].msg_hdr, counters);
+    if (used_ > 0) {
+      msghdr const& newest = headers_[used_ - 1].msg_hdr;
+      drops.note(newest.msg_control, newest.msg_controllen, counters);
+    }
     batch = {datagrams_, whole};
     return taken;
   }

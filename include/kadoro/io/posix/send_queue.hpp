@@ -4,6 +4,7 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -150,18 +151,18 @@ class send_queue {
     return out;
   }
 
-  /// Forgets the oldest `count`; returns how many bytes they had.
-  std::size_t pop(std::size_t count) noexcept {
-    std::size_t bytes = 0;
-    for (; count > 0; --count) {
-      bytes += first_->entries[first_->begin++].size;
-      --size_;
+  /// Forgets the oldest `count`.
+  void pop(std::size_t count) noexcept {
+    size_ -= count;
+    while (count > 0) {
+      std::size_t const here = std::min(count, first_->end - first_->begin);
+      first_->begin += here;
+      count -= here;
       if (first_->begin != first_->end) continue;
       std::unique_ptr<send_block> used = std::exchange(first_, std::move(first_->next));
       if (first_ == nullptr) last_ = nullptr;
       pool_.give_back(std::move(used));
     }
-    return bytes;
   }
 
   /// Forgets everything.

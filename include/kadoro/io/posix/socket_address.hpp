@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "kadoro/io/endpoint.hpp"
@@ -44,11 +44,10 @@ struct socket_address {
       return endpoint::v6(address, ntohs(storage.sin6_port), storage.sin6_scope_id);
     }
     if (storage.sin6_family != AF_INET) return {};
-    sockaddr_in v4{};
-    std::memcpy(&v4, &storage, sizeof v4);
+    static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
     byte_array<4> address{};
-    std::memcpy(address.data(), &v4.sin_addr, 4);
-    return endpoint::v4(address, ntohs(v4.sin_port));
+    std::memcpy(address.data(), reinterpret_cast<char const*>(&storage) + offsetof(sockaddr_in, sin_addr), 4);
+    return endpoint::v4(address, ntohs(storage.sin6_port));
   }
 };
 

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "kadoro/base/result.hpp"
 #include "kadoro/io/posix/kernel_drops.hpp"
+#include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::uring {
@@ -38,15 +38,6 @@ class receive_buffers {
     return out;
   }
 
-  /// What the kernel has put into buffer `id`, `size_bytes` in all; false if that cannot be.
-  struct content {
-    sockaddr_in6 from;
-    msghdr control;  ///< with the control data alone
-    bytes_span data;
-    bool truncated;
-  };
-  KADORO_DECL bool read(std::uint16_t id, std::size_t size_bytes, content& out) noexcept;
-
   /// Buffers that one port holds until it has served what is in them: a list through `held_`, which all ports share.
   class held_list {
    public:
@@ -57,24 +48,26 @@ class receive_buffers {
     std::int32_t first_ = -1;
     std::int32_t last_ = -1;
   };
-  /// Notes that `of` holds buffer `id`, with that datagram in it, or with nothing of use.
-  void hold(held_list& of, std::uint16_t id, std::optional<datagram> const& what) noexcept {
-    held_[id] = {what, -1};
-    (of.empty() ? of.first_ : held_[static_cast<std::size_t>(of.last_)].next) = id;
-    of.last_ = id;
-  }
+  /// What came beside a datagram.
+  struct aside {
+    bytes_span control;
+    bool truncated = false;
+  };
+  /// Notes that `of` holds buffer `id`, into which the kernel has put `size_bytes` in all. What is not a whole datagram
+  /// is not among those of the list.
+  KADORO_DECL aside hold(held_list& of, std::uint16_t id, std::size_t size_bytes) noexcept;
   /// The datagrams of a list, in order; valid until the next call.
   std::span<datagram> gather(held_list const& of) noexcept {
     batch_.clear();
     for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
-      if (auto const& what = held_[static_cast<std::size_t>(at)].what) batch_.push_back(*what);
+      if (held const& one = held_[static_cast<std::size_t>(at)]; one.whole()) batch_.push_back(one.what);
     return batch_;
   }
   /// How many that are.
   std::size_t count_of(held_list const& of) const noexcept {
     std::size_t count = 0;
     for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
-      count += held_[static_cast<std::size_t>(at)].what ? 1u : 0u;
+      count += held_[static_cast<std::size_t>(at)].whole() ? 1u : 0u;
     return count;
   }
   /// All buffers of a list go back to the kernel.
@@ -111,7 +104,9 @@ class receive_buffers {
       : owner_(owner), memory_(memory), bytes_(bytes), ring_(static_cast<io_uring_buf_ring*>(memory)), count_(count) {}
 
   struct held {
-    std::optional<datagram> what;
+    bool whole() const noexcept { return what.data.data() != nullptr; }
+
+    datagram what;
     std::int32_t next = -1;
   };
 

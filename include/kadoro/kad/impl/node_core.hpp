@@ -412,6 +412,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   alarm<&node_core::tell_views> views_{*this};
   time_point last_put_taken_{};
   std::uint64_t gets_ = 0;  ///< without a quorum
+  time_point next_laggard_look_{};
   time_point views_told_at_{};
   duration views_pause_{};  ///< before they were told last
   alarm<&node_core::tell_watchers> push_{*this};

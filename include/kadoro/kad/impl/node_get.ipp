@@ -279,10 +279,15 @@ KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes
   co_return get_result(state);
 }
 
-/// In a small swarm one holder has what a get without quorum wants; every so often all are asked, to see which lag.
+/// In a small swarm one holder has what a get without quorum wants; every so often all are asked, to see which lag. Who
+/// reads thousands a second looks a hundred times: more would keep the holders from what is asked for.
 KADORO_DECL bool node_core::looks_for_laggards() noexcept {
   static constexpr std::uint64_t gets_per_look = 32;
-  return gets_++ % gets_per_look == 0;
+  static constexpr duration pause = std::chrono::milliseconds(10);
+  time_point const now = context_.now();
+  if (gets_++ % gets_per_look != 0 || now < next_laggard_look_) return false;
+  next_laggard_look_ = now + pause;
+  return true;
 }
 
 /// Goes on behind the caller's back after the result is decided: late answers show which holders lag.

@@ -72,10 +72,11 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
       for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
         std::size_t const together = batch.datagrams(i);
         datagrams += together;
+        counters_.sent_bytes += front[i].msg_hdr.msg_iov->iov_len;
         if (together > 1) counters_.sent_joined += together;
       }
       counters_.sent += datagrams;
-      counters_.sent_bytes += queue_.pop(datagrams);
+      queue_.pop(datagrams);
       continue;
     }
     int const cause = errno;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "kadoro/io/uring/receive_buffers.hpp"
 
@@ -42,19 +43,25 @@ KADORO_DECL receive_buffers::~receive_buffers() {
   ::munmap(memory_, bytes_);
 }
 
-KADORO_DECL bool receive_buffers::read(std::uint16_t id, std::size_t size_bytes, content& out) noexcept {
-  if (id >= count_ || size_bytes < head_bytes || size_bytes > room_bytes) return false;
+KADORO_DECL receive_buffers::aside receive_buffers::hold(held_list& of, std::uint16_t id,
+                                                         std::size_t size_bytes) noexcept {
+  held& here = held_[id];
+  (of.empty() ? of.first_ : held_[static_cast<std::size_t>(of.last_)].next) = id;
+  of.last_ = id;
+  here = {};
+  if (size_bytes < head_bytes || size_bytes > room_bytes) return {};
   std::uint8_t* const at = room(id);
   io_uring_recvmsg_out about{};
   std::memcpy(&about, at, sizeof about);
-  out.from = {};
-  std::memcpy(&out.from, at + sizeof about, std::min<std::size_t>(about.namelen, sizeof out.from));
-  out.control = {};
-  out.control.msg_control = at + sizeof about + name_bytes;
-  out.control.msg_controllen = std::min<std::size_t>(about.controllen, posix::kernel_drops::control_bytes);
-  out.data = {at + head_bytes, size_bytes - head_bytes};
-  out.truncated = (about.flags & MSG_TRUNC) != 0;
-  return true;
+  aside const out{
+      {at + sizeof about + name_bytes, std::min<std::size_t>(about.controllen, posix::kernel_drops::control_bytes)},
+      (about.flags & MSG_TRUNC) != 0};
+  if (out.truncated) return out;
+  posix::socket_address from;
+  if (about.namelen >= sizeof(sockaddr_in)) std::memcpy(&from.storage, at + sizeof about, sizeof from.storage);
+  // In place: an address that is copied as soon as it is written has to wait for its parts.
+  ::new (&here) held{{from.to_endpoint(), {at + head_bytes, size_bytes - head_bytes}}};
+  return out;
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::uring

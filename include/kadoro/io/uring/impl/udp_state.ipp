@@ -92,18 +92,10 @@ KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
 }
 
 KADORO_DECL void udp_state::keep(std::uint16_t buffer, std::size_t size_bytes) noexcept {
-  receive_buffers& all = *owner_->ring_->buffers();
-  receive_buffers::content in;
+  receive_buffers::aside const beside = owner_->ring_->buffers()->hold(held_, buffer, size_bytes);
   udp_counters& counters = channel_.counters();
-  if (!all.read(buffer, size_bytes, in)) return all.hold(held_, buffer, {});
-  channel_.drops().note(in.control, counters);
-  if (in.truncated) {
-    ++counters.truncated;
-    return all.hold(held_, buffer, {});
-  }
-  posix::socket_address from;
-  from.storage = in.from;
-  all.hold(held_, buffer, datagram{from.to_endpoint(), in.data});
+  channel_.drops().note(beside.control.data(), beside.control.size(), counters);
+  if (beside.truncated) ++counters.truncated;
 }
 
 KADORO_DECL void udp_state::deliver_later() noexcept {
