@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -46,9 +47,9 @@ KADORO_DECL coro::task<std::optional<node_core::store_answer>> node_core::object
 }
 
 KADORO_DECL bool node_core::release_content(bytes_view key) {
-  auto const at = publications_.find(to_bytes(key));
-  if (at == publications_.end() || !at->second.what.is_content()) return false;
-  publications_.erase(at);
+  publication const* const p = published(key);
+  if (p == nullptr || !p->what.is_content()) return false;
+  unpublish(key);
   return true;
 }
 
@@ -252,6 +253,8 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
   co_await seek_all(core, seek, collector);
   collector.decide();
   state->steps.finish(core.context_.now());
+  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
+  static_cast<void>(rested);
   co_await repair_content(core, collector, seek);
 }
 

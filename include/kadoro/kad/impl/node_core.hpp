@@ -232,7 +232,10 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   KADORO_DECL void end_publishing(kadoro::bytes const& key);
   KADORO_DECL bool superseded(bytes_view key, put_receipt::state const& by) const;
   KADORO_DECL static void decide(put_receipt::state& of);
-  KADORO_DECL bool is_holder(record const& what, peer_id const& who) const;
+  KADORO_DECL publication* published(bytes_view key) noexcept;
+  KADORO_DECL publication* published(record const& what) noexcept;
+  KADORO_DECL void unpublish(bytes_view key) noexcept;
+  KADORO_DECL bool is_holder(record const& what, peer_id const& who) noexcept;
   KADORO_DECL void note_holder(record const& what, peer_id const& who, time_point asked, bool holds);
 
   // impl/node_early.ipp
@@ -382,6 +385,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   time_point opened_at_{};
   sequencer sequences_;
   pooled_map<kadoro::bytes, publication, bytes_less> publications_;
+  std::pair<kadoro::bytes const, publication>* last_published_ = nullptr;  ///< found last: a put asks some 20 times
   pooled_map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::map<kadoro::bytes, std::shared_ptr<watched_key>, bytes_less> watching_;
   pooled_map<kadoro::bytes, std::uint64_t, bytes_less>

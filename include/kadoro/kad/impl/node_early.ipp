@@ -22,11 +22,9 @@ KADORO_DECL void node_core::share_with(peer_ref const& who) {
 /// between. The idea is that of "IPFS in the Fast Lane: Accelerating Record Storage with Optimistic Provide" (Trautwein
 /// et al., INFOCOM 2024); but here a receipt waits until it knows who the replicas are.
 KADORO_DECL void node_core::share_on_the_way(bytes_view key, peer_ref const& who) {
-  auto const at = publications_.find(key);
-  if (closed_ || at == publications_.end()) return;
-  publication& p = at->second;
-  if (p.holders.size() + p.sharing.size() >= 2 * options_.replicas) return;
-  if (due_closer(kad::key::of(key), kad::key(who->hash())) < static_cast<double>(options_.replicas)) share(p, who);
+  publication* const p = published(key);
+  if (closed_ || p == nullptr || p->holders.size() + p->sharing.size() >= 2 * options_.replicas) return;
+  if (due_closer(kad::key::of(key), kad::key(who->hash())) < static_cast<double>(options_.replicas)) share(*p, who);
 }
 
 KADORO_DECL void node_core::share(publication& p, peer_ref const& who) {
@@ -61,10 +59,10 @@ KADORO_DECL void node_core::meet(peer_list const& strangers) {
 
 /// Of those who were given the record on the way, only these belong to its replicas.
 KADORO_DECL void node_core::keep_holders(record const& what, peer_list const& set) {
-  auto const at = publications_.find(what.key);
-  if (set.empty() || at == publications_.end() || at->second.what.sequence != what.sequence) return;
-  std::erase_if(at->second.holders, [&set](peer_id const& id) {
-    return std::none_of(set.begin(), set.end(), [&id](peer_ref const& p) { return p->id() == id; });
+  publication* const p = published(what);
+  if (set.empty() || p == nullptr) return;
+  std::erase_if(p->holders, [&set](peer_id const& id) {
+    return std::none_of(set.begin(), set.end(), [&id](peer_ref const& kept) { return kept->id() == id; });
   });
 }
 
@@ -76,8 +74,7 @@ KADORO_DECL coro::task<void> node_core::share_job(node_core& core, record what, 
     store_answer const said = co_await ask_to_store(core, what, to, false, false);
     static_cast<void>(said);
   }
-  auto const at = core.publications_.find(what.key);
-  if (at != core.publications_.end() && at->second.what.sequence == what.sequence) at->second.sharing.erase(to->id());
+  if (publication* const p = core.published(what)) p->sharing.erase(to->id());
   done->set();
 }
 
@@ -85,11 +82,10 @@ KADORO_DECL coro::task<void> node_core::share_job(node_core& core, record what, 
 KADORO_DECL coro::task<node_core::store_answer> node_core::store_at(node_core& core, record const& what, peer_ref to,
                                                                     bool renew, bool durable) {
   if (!renew && !durable) {
-    auto const at = core.publications_.find(what.key);
     std::shared_ptr<coro::event> sharing;
-    if (at != core.publications_.end() && at->second.what.sequence == what.sequence) {
-      auto const job = at->second.sharing.find(to->id());
-      if (job != at->second.sharing.end()) sharing = job->second.done;
+    if (publication* const p = core.published(what)) {
+      auto const job = p->sharing.find(to->id());
+      if (job != p->sharing.end()) sharing = job->second.done;
     }
     if (sharing) {
       auto const waited = co_await sharing->wait();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -317,6 +318,8 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   }
   collector.decide();
   state->steps.finish(core.context_.now());
+  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
+  static_cast<void>(rested);
   co_await repair(core, collector, seek);
 }
 

@@ -18,9 +18,8 @@ KADORO_DECL bool node_core::turned_away(peer_ref const& from, transport::message
 KADORO_DECL void node_core::place_again(record const& what, duration after) {
   static constexpr duration soonest = std::chrono::seconds(1);
   static constexpr duration latest = std::chrono::minutes(1);
-  auto const at = publications_.find(what.key);
-  if (at == publications_.end() || at->second.what.sequence != what.sequence) return;
-  at->second.next_renewal = std::min(at->second.next_renewal, context_.now() + std::clamp(after, soonest, latest));
+  if (publication* const p = published(what))
+    p->next_renewal = std::min(p->next_renewal, context_.now() + std::clamp(after, soonest, latest));
 }
 
 KADORO_DECL std::string node_core::refusals_text() const {

@@ -293,9 +293,9 @@ class node_core::placement_guard {
 /// others should hold it is seen to beside that.
 KADORO_DECL coro::task<void> node_core::renew_job(node_core& core, kadoro::bytes key) {
   renewal_guard const guard(core);
-  auto const at = core.publications_.find(key);
-  if (at == core.publications_.end()) co_return;
-  publication& p = at->second;
+  publication* const found = core.published(key);
+  if (found == nullptr) co_return;
+  publication& p = *found;
   if (core.provide_again(p)) co_return;
   record const what = p.what;
   peer_list holders;
@@ -322,44 +322,44 @@ KADORO_DECL coro::task<void> node_core::renew_holders(node_core& core, record co
 /// After a fresh lookup: who belongs to the closest and has not got the record gets it, who does not is let go.
 KADORO_DECL coro::task<void> node_core::place_job(node_core& core, kadoro::bytes key) {
   placement_guard const guard(core, key);
-  auto at = core.publications_.find(key);
-  if (at == core.publications_.end()) co_return;
-  record const what = at->second.what;
-  put_options const how = at->second.how;
+  publication* p = core.published(key);
+  if (p == nullptr) co_return;
+  record const what = p->what;
+  put_options const how = p->how;
 
   trace steps("renew", key, core.context_.now());
   lookup seek(core.context_, *core.transport_, core.table_, transport::message_type::find_node, key,
               core.options_.replicas, steps);
   peer_list const set = co_await find_replicas(core, key, seek);
 
-  at = core.publications_.find(key);
-  if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;  // withdrawn, or replaced
+  p = core.published(what);
+  if (p == nullptr) co_return;  // withdrawn, or replaced
 
   std::uint64_t newer = 0;
   coro::environment const environment = co_await coro::this_environment();
   coro::scope stores(core.context_, environment.cancel());
   stores.abandon();  // if the whole chain of awaits is destroyed, they go with it
   pooled_set<peer_id> kept;
-  for (peer_ref const& p : set) {
-    if (at->second.holders.contains(p->id()))
-      kept.insert(p->id());
+  for (peer_ref const& to : set) {
+    if (p->holders.contains(to->id()))
+      kept.insert(to->id());
     else
-      stores.spawn(place_at(core, what, p, newer));
+      stores.spawn(place_at(core, what, to, newer));
   }
-  if (stores.size() + kept.size() > 0) at->second.holders = std::move(kept);
+  if (stores.size() + kept.size() > 0) p->holders = std::move(kept);
   co_await stores.join();
 
-  at = core.publications_.find(key);
-  if (at == core.publications_.end() || at->second.what.sequence != what.sequence) co_return;
+  p = core.published(what);
+  if (p == nullptr) co_return;
   if (newer != 0 && newer >= what.sequence) {  // somebody remembers more of us than we do: say it again, louder
     core.sequences_.adopt(newer);
     auto again = core.next_record(key, what.value, how, what.flags);
     if (!again) co_return;
     core.publish(*again, how);
-    at = core.publications_.find(key);
+    p = core.published(*again);
   }
   // A record that nobody holds is tried again soon.
-  if (at->second.holders.empty()) at->second.next_renewal = core.context_.now() + std::chrono::seconds(1);
+  if (p->holders.empty()) p->next_renewal = core.context_.now() + std::chrono::seconds(1);
 }
 
 /// Who remembers more of us than we do is no holder then: the next placement finds that out.
@@ -399,9 +399,9 @@ KADORO_DECL coro::task<void> node_core::hand_on_job(node_core& core, peer_ref to
   for (auto const& [key, p] : core.publications_)
     if (!p.holders.contains(to->id()) && !p.busy && core.belongs_to(kad::key::of(key), to)) own.push_back(key);
   for (kadoro::bytes const& key : own) {
-    auto const at = core.publications_.find(key);  // it may have been withdrawn meanwhile
-    if (at == core.publications_.end()) continue;
-    record const what = at->second.what;
+    publication const* const p = core.published(key);  // it may have been withdrawn meanwhile
+    if (p == nullptr) continue;
+    record const what = p->what;
     auto const said = co_await store_at(core, what, to, false);
     if (said.now == replica::state::no_answer) co_return;
   }

@@ -48,7 +48,7 @@ KADORO_DECL void node_core::publish(record const& what, put_options how) {
   store_.put(what, record_store::origin::own, std::nullopt, what.lifetime_max, now);
   spread_changes();
   if (what.tombstone()) {
-    publications_.erase(what.key);
+    unpublish(what.key);
     return;
   }
   publication& p = publications_[what.key];
@@ -65,14 +65,35 @@ KADORO_DECL void node_core::publish(record const& what, put_options how) {
   if (!tick_.armed() || p.next_renewal < tick_.due()) context_.arm(tick_, p.next_renewal);
 }
 
+KADORO_DECL void node_core::unpublish(bytes_view key) noexcept {
+  last_published_ = nullptr;
+  auto const at = publications_.find(key);
+  if (at != publications_.end()) publications_.erase(at);
+}
+
+/// What this node publishes under that key; null if it publishes nothing there.
+KADORO_DECL node_core::publication* node_core::published(bytes_view key) noexcept {
+  if (last_published_ != nullptr && equal(last_published_->first, key)) return &last_published_->second;
+  auto const at = publications_.find(key);
+  if (at == publications_.end()) return nullptr;
+  last_published_ = &*at;
+  return &at->second;
+}
+
+/// The same; null, too, if that is another sequence by now.
+KADORO_DECL node_core::publication* node_core::published(record const& what) noexcept {
+  publication* const p = published(what.key);
+  return p != nullptr && p->what.sequence == what.sequence ? p : nullptr;
+}
+
 /// The job that stored `key` has ended. Whoever came in while it ran, and belongs to the closest, gets the record too.
 KADORO_DECL void node_core::end_publishing(kadoro::bytes const& key) {
-  auto const at = publications_.find(key);
-  if (at == publications_.end() || closed_) return;
-  at->second.busy = false;
+  publication* const p = published(key);
+  if (p == nullptr || closed_) return;
+  p->busy = false;
   peer_list lacking;  // first: what is begun then may look at the table again
   for (contact const* const c : table_.nearest(key::of(key), options_.replicas))
-    if (!at->second.holders.contains(c->peer->id()) && c->peer->unanswered == 0 && c->last_seen >= at->second.put_at)
+    if (!p->holders.contains(c->peer->id()) && c->peer->unanswered == 0 && c->last_seen >= p->put_at)
       lacking.push_back(c->peer);
   for (peer_ref const& who : lacking) jobs_.spawn(hand_on_job(*this, who));
 }
@@ -84,21 +105,21 @@ KADORO_DECL bool node_core::superseded(bytes_view key, put_receipt::state const&
 }
 
 /// Whether that peer has confirmed this very sequence.
-KADORO_DECL bool node_core::is_holder(record const& what, peer_id const& who) const {
-  auto const at = publications_.find(what.key);
-  return at != publications_.end() && at->second.what.sequence == what.sequence && at->second.holders.contains(who);
+KADORO_DECL bool node_core::is_holder(record const& what, peer_id const& who) noexcept {
+  publication* const p = published(what);
+  return p != nullptr && p->holders.contains(who);
 }
 
 /// What a peer that was asked then has said. The answer to an earlier put of the same content says nothing of this one,
 /// which may be for longer.
 KADORO_DECL void node_core::note_holder(record const& what, peer_id const& who, time_point asked, bool holds) {
-  auto const at = publications_.find(what.key);
-  if (at == publications_.end() || at->second.what.sequence != what.sequence || asked < at->second.put_at) return;
+  publication* const p = published(what);
+  if (p == nullptr || asked < p->put_at) return;
   if (!holds) {
-    at->second.holders.erase(who);
+    p->holders.erase(who);
     return;
   }
-  at->second.holders.insert(who);
+  p->holders.insert(who);
   // Whichever job got through to it: a put that still runs says so, also if it has given that peer up already.
   auto const put = newest_put_.find(what.key);
   if (put == newest_put_.end() || put->second->sequence != what.sequence) return;
@@ -164,14 +185,14 @@ KADORO_DECL coro::task<result<put_receipt>> node_core::put(kadoro::bytes key, ka
                                         " are allowed");
   if (how.lifetime < record::min_lifetime || how.lifetime > record::max_lifetime)
     co_return fail(errc::invalid_argument, "put of " + printable(key) + ": the lifetime must be 1 ms to 48 h");
-  auto const at = publications_.find(key);
+  publication const* const before = published(key);
   static constexpr std::uint32_t kinds = record::flag_provider | record::flag_content;
-  if (at != publications_.end() && (at->second.what.flags & kinds) != (flags & kinds))
+  if (before != nullptr && (before->what.flags & kinds) != (flags & kinds))
     co_return fail(errc::invalid_argument, "put of " + printable(key) +
                                                ": this node publishes another kind of record under that key (content, "
                                                "which is released and not withdrawn, or the entry of a provider)");
-  if (at != publications_.end() && (flags & record::flag_tombstone) != 0)  // it must outlive what it withdraws
-    how.lifetime = std::max(how.lifetime, at->second.what.lifetime_max);
+  if (before != nullptr && (flags & record::flag_tombstone) != 0)  // it must outlive what it withdraws
+    how.lifetime = std::max(how.lifetime, before->what.lifetime_max);
   auto what = next_record(key, value, how, flags);
   if (!what) co_return fail(what.error());
   if (auto const objection = validators_.objection_to(*what))
@@ -288,6 +309,8 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
+  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
+  static_cast<void>(rested);
 }
 
 /// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.

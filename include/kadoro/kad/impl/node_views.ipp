@@ -68,13 +68,13 @@ KADORO_DECL void node_core::confirm_placements(time_point now) {
   bool const complete = members_.complete();
   std::erase_if(unconfirmed_, [&](auto const& waiting) {
     auto const& [key, view] = waiting;
-    auto const at = publications_.find(key);
-    if (at == publications_.end()) return true;
-    bool const early = now - at->second.put_at < long_enough;
+    publication* const p = published(key);
+    if (p == nullptr) return true;
+    bool const early = now - p->put_at < long_enough;
     if (!early && complete && view == members_.view()) return true;
-    if (early || at->second.busy || renewals_ >= max_renewals) return false;
+    if (early || p->busy || renewals_ >= max_renewals) return false;
     if (jobs_.spawn(place_job(*this, key))) {
-      at->second.busy = true;
+      p->busy = true;
       ++renewals_;
     }
     return true;

@@ -35,7 +35,9 @@ KADORO_DECL record_store::slot_view record_store::view_of(record const& signed_o
 }
 
 KADORO_DECL record_store::record_store(store_limits const& limits, verified_cache& cache, crypto::digest const& secret)
-    : limits_(limits), cache_(cache), by_key_(0, key_hash{secret}) {}
+    : limits_(limits), cache_(cache), by_key_(0, key_hash{secret}) {
+  by_key_.max_load_factor(0.25f);  // each node that a chain makes one look at is memory that nobody has touched lately
+}
 
 KADORO_DECL record_store::~record_store() = default;
 

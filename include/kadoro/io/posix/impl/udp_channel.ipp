@@ -16,7 +16,7 @@ inline constexpr int errors_per_turn = 64;
 inline constexpr int attempts_if_refused = 64;
 inline constexpr int attempts = 3;
 // Between one early flush and the next: a call to the system for each datagram would cost more than it gains.
-inline constexpr std::chrono::microseconds gather{100};
+inline constexpr std::chrono::microseconds gather{10};
 
 }  // namespace limits
 
