@@ -25,6 +25,7 @@
 #include "kadoro/coro/task.hpp"
 #include "kadoro/coro/waiter.hpp"
 #include "kadoro/coro/when_all.hpp"
+#include "kadoro/coro/yield.hpp"
 #include "kadoro/crypto/aead.hpp"
 #include "kadoro/crypto/identity.hpp"
 #include "kadoro/crypto/noise.hpp"

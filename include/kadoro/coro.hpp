@@ -18,3 +18,4 @@
 #include "kadoro/coro/task.hpp"
 #include "kadoro/coro/waiter.hpp"
 #include "kadoro/coro/when_all.hpp"
+#include "kadoro/coro/yield.hpp"

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,7 +37,10 @@ class bytes : public pooled_vector<std::uint8_t> {
     return *this;
   }
   bytes& operator=(bytes&&) noexcept = default;
-  using vector::operator=;  // a list
+  bytes& operator=(std::initializer_list<std::uint8_t> of) {
+    assign(of);
+    return *this;
+  }
 
   /// A copy.
   explicit bytes(bytes_view of) : vector(of.size()) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <type_traits>
 
 #include "kadoro/io/posix/kernel_drops.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
@@ -18,6 +19,7 @@ namespace kadoro::inline KADORO_ABI::io::posix {
 class receive_block {
  public:
   static constexpr std::size_t capacity = 64;
+  static_assert(std::is_trivially_destructible_v<datagram>);  // a new one is made on top of the old
 
   receive_block() : rooms_(new room[capacity]) {
     for (std::size_t i = 0; i < capacity; ++i) {
@@ -50,7 +52,7 @@ class receive_block {
       }
       ++counters.received;
       counters.received_bytes += headers_[i].msg_len;
-      // In place: an address that is copied as soon as it is written has to wait for its parts.
+      // In place: a copy of fields that were written just now would stall the processor (store forwarding).
       ::new (&datagrams_[whole++]) datagram{rooms_[i].from.to_endpoint(), {rooms_[i].data, headers_[i].msg_len}};
     }
     if (used_ > 0) {

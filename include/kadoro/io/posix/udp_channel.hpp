@@ -32,7 +32,7 @@ class udp_channel {
 
   /// Sends what is queued, as far as the system takes it at once. ICMP errors on the way go to the receiver.
   KADORO_DECL void flush();
-  /// The same before the end of the loop turn, at most once in 100 us, and not while this port delivers: whoever asks
+  /// The same before the end of the loop turn, at most once in 10 us, and not while this port delivers: whoever asks
   /// many is answered by the first while it still asks the last, and what is sent close together leaves together.
   /// No callback. False if something is left for `flush`.
   KADORO_DECL bool flush_early() noexcept;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -253,8 +252,6 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
   co_await seek_all(core, seek, collector);
   collector.decide();
   state->steps.finish(core.context_.now());
-  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
-  static_cast<void>(rested);
   co_await repair_content(core, collector, seek);
 }
 

@@ -385,7 +385,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   time_point opened_at_{};
   sequencer sequences_;
   pooled_map<kadoro::bytes, publication, bytes_less> publications_;
-  std::pair<kadoro::bytes const, publication>* last_published_ = nullptr;  ///< found last: a put asks some 20 times
+  std::pair<kadoro::bytes const, publication>* last_found_ = nullptr;  ///< of these: a put asks for it some 20 times
   pooled_map<kadoro::bytes, put_receipt::state*, bytes_less> newest_put_;  ///< of each key, while it runs
   std::map<kadoro::bytes, std::shared_ptr<watched_key>, bytes_less> watching_;
   pooled_map<kadoro::bytes, std::uint64_t, bytes_less>

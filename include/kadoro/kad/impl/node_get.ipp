@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kadoro/coro/sleep.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 
 namespace kadoro::inline KADORO_ABI::kad::detail {
@@ -281,7 +280,7 @@ KADORO_DECL coro::task<result<get_result>> node_core::seek_records(kadoro::bytes
 }
 
 /// In a small swarm one holder has what a get without quorum wants; every so often all are asked, to see which lag. Who
-/// reads thousands a second looks a hundred times: more would keep the holders from what is asked for.
+/// reads thousands a second looks a hundred times a second at most: more would keep the holders from what is asked for.
 KADORO_DECL bool node_core::looks_for_laggards() noexcept {
   static constexpr std::uint64_t gets_per_look = 32;
   static constexpr duration pause = std::chrono::milliseconds(10);
@@ -318,8 +317,6 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   }
   collector.decide();
   state->steps.finish(core.context_.now());
-  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
-  static_cast<void>(rested);
   co_await repair(core, collector, seek);
 }
 

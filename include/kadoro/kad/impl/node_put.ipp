@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "kadoro/coro/sleep.hpp"
+#include "kadoro/coro/yield.hpp"
 #include "kadoro/kad/impl/node_core.hpp"
 #include "kadoro/kad/impl/sharing_visitor.hpp"
 
@@ -24,7 +25,8 @@ class node_core::put_guard {
     }
     state_->decided.set();
     state_->settled.set();
-    if (!core_.superseded(key_, *state_)) core_.newest_put_.erase(key_);
+    if (core_.superseded(key_, *state_)) return;  // the end of the newer one is what counts
+    core_.newest_put_.erase(key_);
     core_.end_publishing(key_);
   }
 
@@ -66,17 +68,17 @@ KADORO_DECL void node_core::publish(record const& what, put_options how) {
 }
 
 KADORO_DECL void node_core::unpublish(bytes_view key) noexcept {
-  last_published_ = nullptr;
+  last_found_ = nullptr;
   auto const at = publications_.find(key);
   if (at != publications_.end()) publications_.erase(at);
 }
 
 /// What this node publishes under that key; null if it publishes nothing there.
 KADORO_DECL node_core::publication* node_core::published(bytes_view key) noexcept {
-  if (last_published_ != nullptr && equal(last_published_->first, key)) return &last_published_->second;
+  if (last_found_ != nullptr && equal(last_found_->first, key)) return &last_found_->second;
   auto const at = publications_.find(key);
   if (at == publications_.end()) return nullptr;
-  last_published_ = &*at;
+  last_found_ = &*at;
   return &at->second;
 }
 
@@ -309,8 +311,10 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
-  auto const rested = co_await coro::sleep_for(duration::zero());  // whoever was waiting, and asks again, goes first
-  static_cast<void>(rested);
+  // Before the rest: whoever waited for this put, and puts again, goes first, with its job and with the requests of
+  // that.
+  co_await coro::yield();
+  co_await coro::yield();
 }
 
 /// One replica of a put. In the first round a higher sequence of ours is no failure yet: it is adopted.

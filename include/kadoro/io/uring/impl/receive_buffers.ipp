@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #include "kadoro/io/uring/receive_buffers.hpp"
 
@@ -59,7 +60,8 @@ KADORO_DECL receive_buffers::aside receive_buffers::hold(held_list& of, std::uin
   if (out.truncated) return out;
   posix::socket_address from;
   if (about.namelen >= sizeof(sockaddr_in)) std::memcpy(&from.storage, at + sizeof about, sizeof from.storage);
-  // In place: an address that is copied as soon as it is written has to wait for its parts.
+  // In place: a copy of fields that were written just now would stall the processor (store forwarding).
+  static_assert(std::is_trivially_destructible_v<held>);
   ::new (&here) held{{from.to_endpoint(), {at + head_bytes, size_bytes - head_bytes}}};
   return out;
 }
