@@ -72,7 +72,7 @@ class udp_port {
   virtual void set_receiver(receiver* to) noexcept = 0;
 
   /// Queues a copy. Answers to a batch, given from within this port's `on_datagrams`, leave together after it;
-  /// otherwise, once in 10 us, what is queued leaves at once, and the rest by the end of the loop turn. Beyond
+  /// otherwise, twice in 100 us, what is queued leaves at once, and the rest by the end of the loop turn. Beyond
   /// `max_queued_datagrams` it is dropped and counted: UDP may lose datagrams anyway.
   virtual void send(endpoint const& to, bytes_view data) noexcept = 0;
 

@@ -32,7 +32,7 @@ class udp_channel {
 
   /// Sends what is queued, as far as the system takes it at once. ICMP errors on the way go to the receiver.
   KADORO_DECL void flush();
-  /// The same before the end of the loop turn, at most once in 10 us, and not while this port delivers: whoever asks
+  /// The same before the end of the loop turn, at most twice in 100 us, and not while this port delivers: whoever asks
   /// many is answered by the first while it still asks the last, and what is sent close together leaves together.
   /// No callback. False if something is left for `flush`.
   KADORO_DECL bool flush_early() noexcept;
@@ -63,8 +63,9 @@ class udp_channel {
   kernel_drops drops_;
   bool runs_ = true;  // the system may take several datagrams as one message
   bool delivering_ = false;
-  bool errors_due_ = false;  // of an early flush
-  std::chrono::steady_clock::time_point early_at_;
+  bool errors_due_ = false;                         // of an early flush
+  std::chrono::steady_clock::time_point early_at_;  // the first of the latest pair
+  bool early_again_ = false;                        // the second may follow
   send_queue queue_;
 };
 

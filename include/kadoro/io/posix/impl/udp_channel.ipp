@@ -15,8 +15,10 @@ inline constexpr int errors_per_turn = 64;
 // A pending ICMP error is reported by the next call, whatever that sends: only the same error again and again is real.
 inline constexpr int attempts_if_refused = 64;
 inline constexpr int attempts = 3;
-// Between one early flush and the next: a call to the system for each datagram would cost more than it gains.
+// From an early flush to the one that may follow it, and from a pair of them to the next pair: a call to the system for
+// each datagram, or for a few, would cost more than it gains.
 inline constexpr std::chrono::microseconds gather{10};
+inline constexpr std::chrono::microseconds early_period{100};
 
 }  // namespace limits
 
@@ -108,8 +110,15 @@ KADORO_DECL void udp_channel::flush() {
 KADORO_DECL bool udp_channel::flush_early() noexcept {
   if (delivering_) return false;
   auto const now = std::chrono::steady_clock::now();
-  if (now - early_at_ < limits::gather) return false;
-  early_at_ = now;
+  auto const since = now - early_at_;
+  if (since >= limits::early_period) {
+    early_at_ = now;
+    early_again_ = true;
+  } else if (early_again_ && since >= limits::gather) {
+    early_again_ = false;
+  } else {
+    return false;
+  }
   if (!flush_some()) errors_due_ = true;
   return !errors_due_ && queue_.empty();
 }
