@@ -37,17 +37,22 @@ def arguments():
 SKIPPED_WITHOUT = {
     "libtorrent": ("get_vs_libtorrent", "put_vs_libtorrent", "cold_start_vs_libtorrent", "gets_vs_libtorrent"),
     "rust": ("put_vs_rust", "cold_start_vs_rust"),
-    "rust_latest": ("the latest rust-libp2p",),  # no row is about these two
+    "rust_latest": ("the latest rust-libp2p",),
     "js": ("js-libp2p",),
     "opendht": ("get_vs_opendht", "put_vs_opendht", "cold_start", "gets_vs_opendht", "rss_per_node"),
 }
 
 
-def rivals_of(machine, results):
+NO_ROW = ("rust_latest", "js")
+
+
+def rivals_of(machine, results, quick):
     """Those that were built; what is compared with the others is not measured, and says so."""
     here = []
     for rival in RIVALS:
-        if machine.program(rival.program):
+        if quick and rival.name in NO_ROW:
+            results.skip("no row is about it, and --quick has five minutes", *SKIPPED_WITHOUT[rival.name])
+        elif machine.program(rival.program):
             here.append(rival)
         else:
             results.skip(f"{rival.name} was not found when this was built", *SKIPPED_WITHOUT[rival.name])
@@ -111,7 +116,7 @@ def main():
         signal.signal(number, lambda *_: sys.exit("bench: interrupted"))
     machine = Machine(ask.build, ask.io, ask.realtime)
     results = Results()
-    rivals = rivals_of(machine, results)
+    rivals = rivals_of(machine, results, ask.quick)
     blocks = ask.blocks or (3 if ask.quick else 10)
     began = time.monotonic()
     chapters = ask.only.split(",")
