@@ -266,6 +266,25 @@ TEST_CASE("backends: what is sent first leaves at once, answers to a batch toget
   });
 }
 
+TEST_CASE("backends: what is sent a little later leaves at once, too, and what ICMP says of it is told") {
+  on_each(real_backends(), [](io::context& context, backend const&) {
+    peer client;
+    peer gone;
+    listen(client, context, at("127.0.0.1:0"));
+    listen(gone, context, at("127.0.0.1:0"));
+    endpoint const nobody = gone.port->local();
+    gone.port.reset();
+    client.port->send(nobody, as_bytes("first"));
+    time_point const later = context.now() + 20us;
+    while (context.now() < later) continue;
+    client.port->send(nobody, as_bytes("second"));
+    CHECK(client.port->counters().sent == 2);
+    auto const heard = context.run(coro::with_deadline(until_unreachable(client, 1), duration(patience)));
+    CHECK(heard.has_value());
+    CHECK(client.unreachable.front() == nobody);
+  });
+}
+
 TEST_CASE("backends: a port that goes sends what is queued") {
   on_each(all_backends(), [](io::context& context, backend const& on) {
     peer client, server;

@@ -311,8 +311,7 @@ KADORO_DECL coro::task<void> node_core::put_job(node_core& core, record what, pu
     });
     state->reading = found ? put_receipt::read_back::found : put_receipt::read_back::not_found;
   }
-  // Before the rest: whoever waited for this put, and puts again, goes first, with its job and with the requests of
-  // that.
+  // Whoever waited for this put, and puts again, goes first: its job, and then the requests of that.
   co_await coro::yield();
   co_await coro::yield();
 }
