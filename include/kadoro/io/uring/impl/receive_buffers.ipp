@@ -46,6 +46,7 @@ KADORO_DECL receive_buffers::~receive_buffers() {
 
 KADORO_DECL receive_buffers::aside receive_buffers::hold(held_list& of, std::uint16_t id,
                                                          std::size_t size_bytes) noexcept {
+  if (id >= count_) return {};
   held& here = held_[id];
   (of.empty() ? of.first_ : held_[static_cast<std::size_t>(of.last_)].next) = id;
   of.last_ = id;
