@@ -29,3 +29,6 @@ def allocations(machine, results):
     for name in ("answer", "get", "put"):
         results.judge(f"alloc_{name}", said[name])
     results.report("allocations", "nodes asked for a get", said["answers_per_get"], "")
+    results.report("allocations", "a lookup of the closest", said["lookup"], "")
+    results.report("allocations", "kept by who puts a new value", said["put_keeps"], "")
+    results.report("allocations", "kept by each who stores it", said["answer_put_keeps"], "")
