@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <string>
+#include <utility>
 
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/transport/datagram/impl/link.hpp"
@@ -87,6 +88,12 @@ KADORO_DECL std::string datagram_transport::counters_text() const {
     text += " dropped_" + name + "=" + std::to_string(counts_.dropped[i].count) +
             "(last:" + counts_.dropped[i].last_from.to_string() + ")";
   }
+  io::udp_counters const of_ports = port_counts();
+  for (auto const& [name, count] : {std::pair{" dropped_unread=", of_ports.dropped_unread},
+                                    std::pair{" dropped_queue_full=", of_ports.dropped_queue_full},
+                                    std::pair{" dropped_by_system=", of_ports.dropped_by_system},
+                                    std::pair{" dropped_too_long=", of_ports.truncated}})
+    if (count > 0) text += name + std::to_string(count);
   return text;
 }
 
