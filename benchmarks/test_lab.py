@@ -41,12 +41,35 @@ class Rows(unittest.TestCase):
     def test_what_else_must_be_true_counts(self):
         self.assertIs(rows.row("wan_complete", 2, 0, also=False)["met"], False)
 
-    def test_what_was_not_measured_is_null(self):
-        self.assertIsNone(rows.row("put_vs_rust", None, None)["met"])
+    def test_without_a_rival_a_row_is_neither_met_nor_missed(self):
+        run = results.Results()
+        run.without("no rust here", "put_vs_rust")
+        run.end_chapter("latency")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertEqual((said["put_vs_rust"]["met"], said["put_vs_rust"]["why"]), (None, "no rust here"))
+        self.assertEqual((said["put_signed"]["met"], said["put_signed"]["why"]), (False, "no block of it counts"))
+
+    def test_what_this_machine_cannot_do_is_not_met(self):
+        run = results.Results()
+        run.skip("network namespaces need root", *rows.ROWS["wan"])
+        run.end_chapter("wan")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertEqual((said["wan_get"]["met"], said["wan_get"]["why"]), (False, "network namespaces need root"))
+
+    def test_a_chapter_that_failed_keeps_what_it_had_judged(self):
+        run = made_up()
+        run.end_chapter("latency", "its chapter failed: too bad")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertTrue(said["get_vs_pingpong"]["met"])
+        self.assertEqual(said["put_vs_fanout"]["why"], "its chapter failed: too bad")
+
+    def test_every_chapter_has_rows(self):
+        self.assertEqual(len(rows.BARS), 33)
+        self.assertEqual(sum(len(some) for some in rows.ROWS.values()), 33)
 
     def test_all_rows_of_the_latencies_are_known(self):
         run = made_up()
-        self.assertLessEqual(set(run.rows), set(rows.BARS))
+        self.assertLessEqual(set(run.rows), set(rows.ROWS["latency"]))
         self.assertIn("get_vs_pingpong", run.rows)
         self.assertNotIn("get_vs_opendht", run.rows)  # OpenDHT did not take part
 
@@ -80,7 +103,7 @@ class Contestants(unittest.TestCase):
 
         run = results.Results()
         throughput.gets_curve(run, swarm.Js, Asker(), 1000)
-        self.assertEqual([what for _, what, _, _ in run.figures],
+        self.assertEqual([what for _, what, *_ in run.figures],
                          [f"gets/s at {n} in flight, js" for n in (1, 4, 16, 32, 64)])
 
     def test_rows_about_rust_are_about_the_older_one(self):
@@ -91,13 +114,34 @@ class Contestants(unittest.TestCase):
         self.assertEqual(run.rows["put_vs_rust"]["ratio"], 0.1)
 
 
+class Figures(unittest.TestCase):
+    def test_what_was_measured_in_blocks_says_so(self):
+        run = results.Results()
+        for block in (1, 2, 4):
+            run.add("asio", "gets/s", [10 * block])
+            run.add("uring", "gets/s", [10])
+        run.report_blocks("a test", "gets/s, asio", ("asio", "gets/s"), "1/s")
+        run.report_ratio("a test", "asio / uring", ("asio", "gets/s"), ("uring", "gets/s"))
+        run.report_blocks("a test", "gets/s, nobody", ("nobody", "gets/s"), "1/s")
+        self.assertEqual(run.figures, [("a test", "gets/s, asio", 20, "1/s", "± 7.5, 3 blocks"),
+                                       ("a test", "asio / uring", 2, "", "± 0.75, 3 blocks")])
+
 class Files(unittest.TestCase):
-    def test_json_has_the_promised_shape(self):
+    def test_json_has_every_row_in_order(self):
         said = json.loads(json.dumps(report.as_json(made_up(), {"cpu": "x"})))
-        self.assertEqual({tuple(row) for row in said["rows"]}, {("name", "ratio", "spread", "bar", "met")})
-        self.assertEqual([row["name"] for row in said["rows"]], [n for n in rows.BARS if n in made_up().rows])
-        skipped = next(row for row in said["rows"] if row["name"] == "put_vs_rust")
-        self.assertIs(skipped["met"], None)
+        self.assertEqual([row["name"] for row in said["rows"]], list(rows.BARS))
+        for row in said["rows"]:
+            self.assertEqual(list(row)[:5], ["name", "ratio", "spread", "bar", "met"])
+            self.assertEqual("why" in row, row["ratio"] is None)
+        self.assertEqual([row["name"] for row in said["rows"] if row["met"] is None], ["put_vs_rust"])
+
+    def test_json_says_which_rows_nobody_asked_for(self):
+        run = made_up()
+        run.leave_out(chapter for chapter in rows.ROWS if chapter not in ("latency", "wan"))
+        said = report.as_json(run, {"cpu": "x"})
+        self.assertEqual([row["name"] for row in said["rows"]], [*rows.ROWS["latency"], *rows.ROWS["wan"]])
+        left_out = [one["what"] for one in said["skipped"] if one["why"] == "its chapter was not asked for"]
+        self.assertEqual(sorted(left_out + [row["name"] for row in said["rows"]]), sorted(rows.BARS))
 
     def test_all_files_are_written(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +158,7 @@ def made_up():
     for block in range(3):
         run.add("raw", "ping_sealed", [60 + block] * 5)
         run.add("kadoro", "get_content", [70 + block] * 5)
-    run.skip("no rust here", "put_vs_rust")
+    run.without("no rust here", "put_vs_rust")
     latency.judge(run)
     return run
 
