@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lab import latency, report, results, rows, stats, swarm, throughput  # noqa: E402
+from lab import latency, report, results, rows, stats, swarm, throughput, trouble  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -125,6 +125,17 @@ class Figures(unittest.TestCase):
         run.report_blocks("a test", "gets/s, nobody", ("nobody", "gets/s"), "1/s")
         self.assertEqual(run.figures, [("a test", "gets/s, asio", 20, "1/s", "± 7.5, 3 blocks"),
                                        ("a test", "asio / uring", 2, "", "± 0.75, 3 blocks")])
+
+    def test_a_put_to_a_stopped_node_has_to_fail_by_name_and_in_time(self):
+        class Victim:
+            address = "/ip4/127.0.0.1/udp/1/kadoro/p2p/12D3"
+
+        said = {"failures": 1, "why": "12D3: no answer", "seconds": 3.01}
+        self.assertTrue(trouble.fails_in_time(Victim, said, 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, seconds=3.2), 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, why="no answer"), 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, failures=0), 3))
+
 
 class Files(unittest.TestCase):
     def test_json_has_every_row_in_order(self):
