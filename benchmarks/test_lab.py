@@ -103,8 +103,8 @@ class Contestants(unittest.TestCase):
 
         run = results.Results()
         throughput.gets_curve(run, swarm.Js, Asker(), 1000)
-        self.assertEqual([what for _, what, *_ in run.figures],
-                         [f"gets/s at {n} in flight, js" for n in (1, 4, 16, 32, 64)])
+        self.assertEqual([(what, how) for _, what, _, _, how in run.figures],
+                         [(f"gets/s at {n} in flight, js", "one sweep") for n in (1, 2, 4, 8, 16, 32, 64)])
 
     def test_rows_about_rust_are_about_the_older_one(self):
         run = results.Results()
@@ -125,6 +125,19 @@ class Figures(unittest.TestCase):
         run.report_blocks("a test", "gets/s, nobody", ("nobody", "gets/s"), "1/s")
         self.assertEqual(run.figures, [("a test", "gets/s, asio", 20, "1/s", "± 7.5, 3 blocks"),
                                        ("a test", "asio / uring", 2, "", "± 0.75, 3 blocks")])
+
+    def test_answers_are_compared_by_core_second_and_by_the_clock(self):
+        run = results.Results()
+        for who, operation, value in (("kadoro", "find_node", 2), ("raw", "echo", 8), ("raw", "sealed_echo", 4)):
+            run.add(who, f"{operation}/core_s", [value])
+            run.add(who, f"{operation}/s", [value if who == "raw" else 1])
+        throughput.judge_answers(run)
+        self.assertEqual(run.rows["find_node_vs_echo"]["ratio"], 0.25)
+        self.assertEqual([(what, value) for _, what, value, *_ in run.figures],
+                         [("FIND_NODE answers / echo, for each second of the server's core", 0.25),
+                          ("FIND_NODE answers / sealed_echo, for each second of the server's core", 0.5),
+                          ("FIND_NODE answers / echo, by the clock", 0.125),
+                          ("FIND_NODE answers / sealed_echo, by the clock", 0.25)])
 
     def test_a_put_to_a_stopped_node_has_to_fail_by_name_and_in_time(self):
         class Victim:
