@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import publish  # noqa: E402
 from lab import latency, report, results, rows, stats, swarm, throughput, trouble  # noqa: E402
 
 
@@ -175,6 +176,86 @@ class Files(unittest.TestCase):
             with open(os.path.join(folder, "rows.csv"), newline="") as file:
                 self.assertEqual(next(csv.DictReader(file))["name"], "get_vs_pingpong")
             self.assertTrue(os.path.exists(os.path.join(folder, "results.json")))
+
+
+class Publication(unittest.TestCase):
+    """Of a run with all rows, into a repository with nothing but the pages."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root, self.run_folder = os.path.join(folder.name, "root"), os.path.join(folder.name, "run")
+        os.makedirs(os.path.join(self.root, "docs", "benchmarks"))
+        for page in publish.PAGES:
+            self.write(page, f"before\n\n{publish.BEGIN}an earlier run\n{publish.END}\nafter\n")
+        self.write("docs/benchmarks/results-epyc.md", "another machine")
+        self.write("docs/benchmarks/get.svg", "an earlier run")
+        run = made_up()
+        for name, (_, bar, _) in rows.BARS.items():
+            run.judge(name, bar)
+        report.write(run, {"date": "2026-01-01", "kadoro": "abc"}, self.run_folder)
+        for name in publish.PICTURES:  # which need gnuplot
+            with open(os.path.join(self.run_folder, name), "w", encoding="utf-8") as file:
+                file.write("new")
+
+    def path(self, name):
+        return os.path.join(self.root, *name.split("/"))
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def test_all_pages_say_what_the_run_printed(self):
+        publish.publish(self.run_folder, self.root)
+        self.assertEqual(publish.check(self.root), [])
+        printed = publish.read(os.path.join(self.run_folder, "results.md"))
+        self.assertTrue(publish.read(self.path("docs/benchmarks/results.md")).endswith(printed))
+        for page in publish.PAGES:
+            text = publish.read(self.path(page))
+            self.assertTrue(text.startswith("before\n") and text.endswith("\nafter\n"))
+            self.assertIn("date: 2026-01-01, kadoro: abc.\n\n| row |", text)
+            self.assertNotIn("an earlier run", text)
+        for name in publish.PICTURES:
+            self.assertEqual(publish.read(self.path(f"docs/benchmarks/{name}")), "new")
+        self.assertEqual(publish.read(self.path("docs/benchmarks/results-epyc.md")), "another machine")
+
+    def test_publishing_again_changes_nothing(self):
+        publish.publish(self.run_folder, self.root)
+        first = publish.read(self.path("README.md"))
+        publish.publish(self.run_folder, self.root)
+        self.assertEqual(publish.read(self.path("README.md")), first)
+
+    def test_a_row_of_another_run_is_found(self):
+        publish.publish(self.run_folder, self.root)
+        text = publish.read(self.path("README.md"))
+        for one, other in (("| get_signed | ", "| get_signed | other "), ("kadoro: abc", "kadoro: abd")):
+            self.write("README.md", text.replace(one, other))
+            self.assertEqual(len(publish.check(self.root)), 1)
+        row = next(line for line in text.splitlines() if line.startswith("| compile_header_only"))
+        self.write("README.md", text.replace(row + "\n", ""))
+        self.assertEqual(len(publish.check(self.root)), 1)
+
+    def test_a_run_that_lacks_something_is_not_published(self):
+        report.write(made_up_of_latencies(), {"kadoro": "abc"}, self.run_folder)
+        self.refused()
+        self.setUp()
+        os.remove(os.path.join(self.run_folder, "rows.svg"))
+        self.refused()
+        self.setUp()
+        self.write("docs/benchmarks.md", "no comments here")
+        self.refused()
+
+    def refused(self):
+        with self.assertRaises(publish.Unfit):
+            publish.publish(self.run_folder, self.root)
+        self.assertIn("an earlier run", publish.read(self.path("README.md")))
+        self.assertFalse(os.path.exists(self.path("docs/benchmarks/results.md")))
+
+
+def made_up_of_latencies():
+    run = made_up()
+    run.leave_out(chapter for chapter in rows.ROWS if chapter != "latency")
+    return run
 
 
 def made_up():

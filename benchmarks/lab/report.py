@@ -1,5 +1,6 @@
 """The results as files: CSV, JSON, Markdown, and pictures by gnuplot."""
 
+import contextlib
 import csv
 import json
 import os
@@ -93,6 +94,7 @@ CURVES = {
             ("libtorrent", "put_content"), ("opendht", "put_content"), ("rust", "put_content"),
             ("rust_latest", "put_content"), ("js", "put_content")],
 }
+PICTURES = ("get.svg", "put.svg", "rows.svg", "throughput.svg")
 STYLE = "set terminal svg size 900,480 font 'sans,13' background 'white'\nset grid\n"
 
 
@@ -158,6 +160,9 @@ def write(results, about, folder):
     text = markdown(results, about)
     with open(os.path.join(folder, "results.md"), "w") as file:
         file.write(text)
+    for name in PICTURES:  # of an earlier run
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, name))
     if shutil.which("gnuplot"):
         for operation in CURVES:
             draw_curves(results, operation, os.path.join(folder, f"{operation}.svg"))
