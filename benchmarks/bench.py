@@ -73,6 +73,11 @@ def versions_of(machine):
     return out
 
 
+def in_words(backend, details):
+    more = details.removeprefix(backend).removeprefix(": ")
+    return f"{backend} ({more})" if more else backend
+
+
 def backends_of(machine):
     """What each contestant says that it runs on, its version among it; for kadoro that is what `auto` came to, what of
     the system it uses, and why."""
@@ -82,7 +87,7 @@ def backends_of(machine):
             node = start(machine, program, None, listen="127.0.0.1:0", **({"io": machine.backend} if name == "backend" else {}))
             try:
                 hello = node.read()
-                out[name] = hello.get("io") or hello["backend"]
+                out[name] = in_words(hello["backend"], hello.get("io", ""))
             finally:
                 node.stop()
     return out

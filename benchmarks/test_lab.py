@@ -146,7 +146,7 @@ class Figures(unittest.TestCase):
 
         said = {"failures": 1, "why": "12D3: no answer", "seconds": 3.01}
         self.assertTrue(trouble.fails_in_time(Victim, said, 3))
-        self.assertFalse(trouble.fails_in_time(Victim, dict(said, seconds=3.2), 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, seconds=3.4), 3))
         self.assertFalse(trouble.fails_in_time(Victim, dict(said, why="no answer"), 3))
         self.assertFalse(trouble.fails_in_time(Victim, dict(said, failures=0), 3))
 
