@@ -51,17 +51,18 @@ def rivals_of(machine, results, quick):
     here = []
     for rival in RIVALS:
         if quick and rival.name in NO_ROW:
-            results.skip("no row is about it, and --quick has five minutes", *SKIPPED_WITHOUT[rival.name])
+            results.without("no row is about it, and --quick has five minutes", *SKIPPED_WITHOUT[rival.name])
         elif machine.program(rival.program):
             here.append(rival)
         else:
-            results.skip(f"{rival.name} was not found when this was built", *SKIPPED_WITHOUT[rival.name])
+            results.without(f"{rival.name} was not found when this was built", *SKIPPED_WITHOUT[rival.name])
     return here
 
 
 def versions_of(machine):
     out = {}
-    for name in ("g++", "liburing-dev", "libasio-dev", "libsodium-dev", "libopendht-dev", "libtorrent-rasterbar-dev"):
+    for name in ("g++", "liburing-dev", "libasio-dev", "libsodium-dev", "nettle-dev", "libbenchmark-dev", "libopendht-dev",
+                 "libtorrent-rasterbar-dev"):
         said = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True)
         if said.returncode == 0:
             out[name] = said.stdout
@@ -72,14 +73,21 @@ def versions_of(machine):
     return out
 
 
+def in_words(backend, details):
+    more = details.removeprefix(backend).removeprefix(": ")
+    return f"{backend} ({more})" if more else backend
+
+
 def backends_of(machine):
-    """What each contestant says that it runs on, its version among it; for kadoro that is what `auto` came to."""
+    """What each contestant says that it runs on, its version among it; for kadoro that is what `auto` came to, what of
+    the system it uses, and why."""
     out = {}
     for name, program in [("backend", "kadoro_node")] + [(r.name, r.program) for r in RIVALS]:
         if machine.program(program):
             node = start(machine, program, None, listen="127.0.0.1:0", **({"io": machine.backend} if name == "backend" else {}))
             try:
-                out[name] = node.read()["backend"]
+                hello = node.read()
+                out[name] = in_words(hello["backend"], hello.get("io", ""))
             finally:
                 node.stop()
     return out
@@ -124,14 +132,17 @@ def main():
         if chapter not in CHAPTERS:
             sys.exit(f"bench: no such chapter: {chapter}; there are {', '.join(CHAPTERS)}")
     about = report.machine_text(machine, {**versions_of(machine), **backends_of(machine)})
+    results.leave_out(chapter for chapter in CHAPTERS if chapter not in chapters)
     text, failed = "", []
     for chapter in chapters:
         note(f"chapter {chapter}, {time.monotonic() - began:.0f} s so far")
         try:
             run_chapter(chapter, ask, machine, results, rivals, blocks)
-        except (RuntimeError, OSError, KeyError, ValueError) as why:  # the other chapters count all the same
+            results.end_chapter(chapter)
+        except Exception as why:  # the other chapters count all the same
             note(f"FAILED chapter {chapter}: {why}")
             results.report(chapter, "FAILED", str(why), "")
+            results.end_chapter(chapter, f"its chapter failed: {why}")
             failed.append(chapter)
         text = report.write(results, about, ask.out)
     print(json.dumps(report.as_json(results, about)) if ask.json else text)

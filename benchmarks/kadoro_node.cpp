@@ -11,6 +11,7 @@
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/io/udp_port.hpp"
 #include "kadoro/kad/node.hpp"
+#include "kadoro/transport/datagram/datagram_transport.hpp"
 
 namespace {
 
@@ -272,7 +273,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (!options.bootstrap.empty()) context->spawn(join(**node));
-  bench::say({{"address", (*node)->addresses().front().to_string()}, {"backend", context->backend()}});
+  std::chrono::duration<double> const give_up = transport::datagram::options().patience;
+  bench::say({{"address", (*node)->addresses().front().to_string()},
+              {"backend", context->backend()},
+              {"io", context->backend_details()},
+              {"give_up_s", give_up.count()}});
 
   lines in(64);
   std::thread reader([inbox = context->inbox(), &in] {

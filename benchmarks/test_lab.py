@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lab import latency, report, results, rows, stats, swarm, throughput  # noqa: E402
+import publish  # noqa: E402
+from lab import latency, report, results, rows, stats, swarm, throughput, trouble  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -41,12 +42,35 @@ class Rows(unittest.TestCase):
     def test_what_else_must_be_true_counts(self):
         self.assertIs(rows.row("wan_complete", 2, 0, also=False)["met"], False)
 
-    def test_what_was_not_measured_is_null(self):
-        self.assertIsNone(rows.row("put_vs_rust", None, None)["met"])
+    def test_without_a_rival_a_row_is_neither_met_nor_missed(self):
+        run = results.Results()
+        run.without("no rust here", "put_vs_rust")
+        run.end_chapter("latency")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertEqual((said["put_vs_rust"]["met"], said["put_vs_rust"]["why"]), (None, "no rust here"))
+        self.assertEqual((said["put_signed"]["met"], said["put_signed"]["why"]), (False, "no block of it counts"))
+
+    def test_what_this_machine_cannot_do_is_not_met(self):
+        run = results.Results()
+        run.skip("network namespaces need root", *rows.ROWS["wan"])
+        run.end_chapter("wan")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertEqual((said["wan_get"]["met"], said["wan_get"]["why"]), (False, "network namespaces need root"))
+
+    def test_a_chapter_that_failed_keeps_what_it_had_judged(self):
+        run = made_up()
+        run.end_chapter("latency", "its chapter failed: too bad")
+        said = {row["name"]: row for row in run.in_order()}
+        self.assertTrue(said["get_vs_pingpong"]["met"])
+        self.assertEqual(said["put_vs_fanout"]["why"], "its chapter failed: too bad")
+
+    def test_every_chapter_has_rows(self):
+        self.assertEqual(len(rows.BARS), 33)
+        self.assertEqual(sum(len(some) for some in rows.ROWS.values()), 33)
 
     def test_all_rows_of_the_latencies_are_known(self):
         run = made_up()
-        self.assertLessEqual(set(run.rows), set(rows.BARS))
+        self.assertLessEqual(set(run.rows), set(rows.ROWS["latency"]))
         self.assertIn("get_vs_pingpong", run.rows)
         self.assertNotIn("get_vs_opendht", run.rows)  # OpenDHT did not take part
 
@@ -80,8 +104,8 @@ class Contestants(unittest.TestCase):
 
         run = results.Results()
         throughput.gets_curve(run, swarm.Js, Asker(), 1000)
-        self.assertEqual([what for _, what, _, _ in run.figures],
-                         [f"gets/s at {n} in flight, js" for n in (1, 4, 16, 32, 64)])
+        self.assertEqual([(what, how) for _, what, _, _, how in run.figures],
+                         [(f"gets/s at {n} in flight, js", "one sweep") for n in (1, 2, 4, 8, 16, 32, 64)])
 
     def test_rows_about_rust_are_about_the_older_one(self):
         run = results.Results()
@@ -91,13 +115,58 @@ class Contestants(unittest.TestCase):
         self.assertEqual(run.rows["put_vs_rust"]["ratio"], 0.1)
 
 
+class Figures(unittest.TestCase):
+    def test_what_was_measured_in_blocks_says_so(self):
+        run = results.Results()
+        for block in (1, 2, 4):
+            run.add("asio", "gets/s", [10 * block])
+            run.add("uring", "gets/s", [10])
+        run.report_blocks("a test", "gets/s, asio", ("asio", "gets/s"), "1/s")
+        run.report_ratio("a test", "asio / uring", ("asio", "gets/s"), ("uring", "gets/s"))
+        run.report_blocks("a test", "gets/s, nobody", ("nobody", "gets/s"), "1/s")
+        self.assertEqual(run.figures, [("a test", "gets/s, asio", 20, "1/s", "± 7.5, 3 blocks"),
+                                       ("a test", "asio / uring", 2, "", "± 0.75, 3 blocks")])
+
+    def test_answers_are_compared_by_core_second_and_by_the_clock(self):
+        run = results.Results()
+        for who, operation, value in (("kadoro", "find_node", 2), ("raw", "echo", 8), ("raw", "sealed_echo", 4)):
+            run.add(who, f"{operation}/core_s", [value])
+            run.add(who, f"{operation}/s", [value if who == "raw" else 1])
+        throughput.judge_answers(run)
+        self.assertEqual(run.rows["find_node_vs_echo"]["ratio"], 0.25)
+        self.assertEqual([(what, value) for _, what, value, *_ in run.figures],
+                         [("FIND_NODE answers / echo, for each second of the server's core", 0.25),
+                          ("FIND_NODE answers / sealed_echo, for each second of the server's core", 0.5),
+                          ("FIND_NODE answers / echo, by the clock", 0.125),
+                          ("FIND_NODE answers / sealed_echo, by the clock", 0.25)])
+
+    def test_a_put_to_a_stopped_node_has_to_fail_by_name_and_in_time(self):
+        class Victim:
+            address = "/ip4/127.0.0.1/udp/1/kadoro/p2p/12D3"
+
+        said = {"failures": 1, "why": "12D3: no answer", "seconds": 3.01}
+        self.assertTrue(trouble.fails_in_time(Victim, said, 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, seconds=3.4), 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, why="no answer"), 3))
+        self.assertFalse(trouble.fails_in_time(Victim, dict(said, failures=0), 3))
+
+
 class Files(unittest.TestCase):
-    def test_json_has_the_promised_shape(self):
+    def test_json_has_every_row_in_order(self):
         said = json.loads(json.dumps(report.as_json(made_up(), {"cpu": "x"})))
-        self.assertEqual({tuple(row) for row in said["rows"]}, {("name", "ratio", "spread", "bar", "met")})
-        self.assertEqual([row["name"] for row in said["rows"]], [n for n in rows.BARS if n in made_up().rows])
-        skipped = next(row for row in said["rows"] if row["name"] == "put_vs_rust")
-        self.assertIs(skipped["met"], None)
+        self.assertEqual([row["name"] for row in said["rows"]], list(rows.BARS))
+        for row in said["rows"]:
+            self.assertEqual(list(row)[:5], ["name", "ratio", "spread", "bar", "met"])
+            self.assertEqual("why" in row, row["ratio"] is None)
+        self.assertEqual([row["name"] for row in said["rows"] if row["met"] is None], ["put_vs_rust"])
+
+    def test_json_says_which_rows_nobody_asked_for(self):
+        run = made_up()
+        run.leave_out(chapter for chapter in rows.ROWS if chapter not in ("latency", "wan"))
+        said = report.as_json(run, {"cpu": "x"})
+        self.assertEqual([row["name"] for row in said["rows"]], [*rows.ROWS["latency"], *rows.ROWS["wan"]])
+        left_out = [one["what"] for one in said["skipped"] if one["why"] == "its chapter was not asked for"]
+        self.assertEqual(sorted(left_out + [row["name"] for row in said["rows"]]), sorted(rows.BARS))
 
     def test_all_files_are_written(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -109,12 +178,92 @@ class Files(unittest.TestCase):
             self.assertTrue(os.path.exists(os.path.join(folder, "results.json")))
 
 
+class Publication(unittest.TestCase):
+    """Of a run with all rows, into a repository with nothing but the pages."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root, self.run_folder = os.path.join(folder.name, "root"), os.path.join(folder.name, "run")
+        os.makedirs(os.path.join(self.root, "docs", "benchmarks"))
+        for page in publish.PAGES:
+            self.write(page, f"before\n\n{publish.BEGIN}an earlier run\n{publish.END}\nafter\n")
+        self.write("docs/benchmarks/results-epyc.md", "another machine")
+        self.write("docs/benchmarks/get.svg", "an earlier run")
+        run = made_up()
+        for name, (_, bar, _) in rows.BARS.items():
+            run.judge(name, bar)
+        report.write(run, {"date": "2026-01-01", "kadoro": "abc"}, self.run_folder)
+        for name in publish.PICTURES:  # which need gnuplot
+            with open(os.path.join(self.run_folder, name), "w", encoding="utf-8") as file:
+                file.write("new")
+
+    def path(self, name):
+        return os.path.join(self.root, *name.split("/"))
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def test_all_pages_say_what_the_run_printed(self):
+        publish.publish(self.run_folder, self.root)
+        self.assertEqual(publish.check(self.root), [])
+        printed = publish.read(os.path.join(self.run_folder, "results.md"))
+        self.assertTrue(publish.read(self.path("docs/benchmarks/results.md")).endswith(printed))
+        for page in publish.PAGES:
+            text = publish.read(self.path(page))
+            self.assertTrue(text.startswith("before\n") and text.endswith("\nafter\n"))
+            self.assertIn("date: 2026-01-01, kadoro: abc.\n\n| row |", text)
+            self.assertNotIn("an earlier run", text)
+        for name in publish.PICTURES:
+            self.assertEqual(publish.read(self.path(f"docs/benchmarks/{name}")), "new")
+        self.assertEqual(publish.read(self.path("docs/benchmarks/results-epyc.md")), "another machine")
+
+    def test_publishing_again_changes_nothing(self):
+        publish.publish(self.run_folder, self.root)
+        first = publish.read(self.path("README.md"))
+        publish.publish(self.run_folder, self.root)
+        self.assertEqual(publish.read(self.path("README.md")), first)
+
+    def test_a_row_of_another_run_is_found(self):
+        publish.publish(self.run_folder, self.root)
+        text = publish.read(self.path("README.md"))
+        for one, other in (("| get_signed | ", "| get_signed | other "), ("kadoro: abc", "kadoro: abd")):
+            self.write("README.md", text.replace(one, other))
+            self.assertEqual(len(publish.check(self.root)), 1)
+        row = next(line for line in text.splitlines() if line.startswith("| compile_header_only"))
+        self.write("README.md", text.replace(row + "\n", ""))
+        self.assertEqual(len(publish.check(self.root)), 1)
+
+    def test_a_run_that_lacks_something_is_not_published(self):
+        report.write(made_up_of_latencies(), {"kadoro": "abc"}, self.run_folder)
+        self.refused()
+        self.setUp()
+        os.remove(os.path.join(self.run_folder, "rows.svg"))
+        self.refused()
+        self.setUp()
+        self.write("docs/benchmarks.md", "no comments here")
+        self.refused()
+
+    def refused(self):
+        with self.assertRaises(publish.Unfit):
+            publish.publish(self.run_folder, self.root)
+        self.assertIn("an earlier run", publish.read(self.path("README.md")))
+        self.assertFalse(os.path.exists(self.path("docs/benchmarks/results.md")))
+
+
+def made_up_of_latencies():
+    run = made_up()
+    run.leave_out(chapter for chapter in rows.ROWS if chapter != "latency")
+    return run
+
+
 def made_up():
     run = results.Results()
     for block in range(3):
         run.add("raw", "ping_sealed", [60 + block] * 5)
         run.add("kadoro", "get_content", [70 + block] * 5)
-    run.skip("no rust here", "put_vs_rust")
+    run.without("no rust here", "put_vs_rust")
     latency.judge(run)
     return run
 

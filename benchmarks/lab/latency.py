@@ -17,13 +17,14 @@ def measure_raw(raw, block, count):
     small, large, signed = AROUND, AROUND + VALUE_BYTES, AROUND_SIGNED + VALUE_BYTES
     block.add("raw", "ping", raw.rounds(1, count, small, large))
     block.add("raw", "ping_sealed", raw.rounds(1, count, small, large, sealed=1))
+    block.add("raw", "ping_sealed_sign", raw.rounds(1, count, signed, small, sealed=1, sign=1))
     block.add("raw", "ping_sealed_verify", raw.rounds(1, count, small, signed, sealed=1, verify=1))
     for servers in (FAN_OUT, FAN_OUT + 1):
         block.add("raw", f"fanout_{servers}", raw.rounds(servers, count, large, small))
         block.add("raw", f"fanout_{servers}_sealed", raw.rounds(servers, count, large, small, sealed=1))
         block.add("raw", f"fanout_{servers}_sealed_servers_verify",
                   raw.rounds(servers, count, signed, small, sealed=1, servers_verify=1))
-    block.add("raw", "fanout_7_sealed_sign", raw.rounds(FAN_OUT, count, signed, small, sealed=1, sign=1))
+        block.add("raw", f"fanout_{servers}_sealed_sign", raw.rounds(servers, count, signed, small, sealed=1, sign=1))
     for what in ("sign", "verify", "x25519", "sha256"):
         block.add("raw", what, raw.crypto(what, count, VALUE_BYTES))
 
@@ -89,9 +90,10 @@ def spinning(machine, results, raw, count):
 
     server = EchoServer(machine, "spin")
     try:
-        said = raw.client.ask("rounds", servers=server.at, count=count, request=AROUND, answer=AROUND + VALUE_BYTES,
-                              spin=1)
-        results.report("raw limits", "ping-pong, spinning, p50", stats.p50(said["us"]), "us")
+        for name, sealed in (("", 0), (" sealed,", 1)):
+            said = raw.client.ask("rounds", servers=server.at, count=count, request=AROUND, answer=AROUND + VALUE_BYTES,
+                                  spin=1, sealed=sealed)
+            results.report("raw limits", f"ping-pong,{name} spinning, p50", stats.p50(said["us"]), "us")
     finally:
         server.stop()
 

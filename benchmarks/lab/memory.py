@@ -47,7 +47,8 @@ def of_sessions(machine, results, node):
         crowd.read()
         opened = []
         size = grown(node, lambda: opened.append(crowd.ask("sessions", count=SESSIONS)["open"]))
-        results.report("memory", "one more session, kadoro", size / max(1, opened[0]), "bytes")
+        results.report("memory", "one more session, kadoro", size / max(1, opened[0]), "bytes",
+                       "once; OpenDHT has no sessions")
     finally:
         crowd.stop()
 

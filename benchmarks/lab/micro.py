@@ -18,7 +18,7 @@ def run(machine, results, repetitions, seconds):
             results.add("micro", one["run_name"].split("/iterations")[0] + "_ns", [per_item])
     for contestant, operation in list(results.blocks):
         if contestant == "micro":
-            results.report("micro", operation.removesuffix("_ns"), results.figure("micro", operation).median, "ns")
+            results.report_blocks("micro", operation.removesuffix("_ns"), (contestant, operation), "ns")
     results.compare("closest_k", ("micro", "closest_k/331_ns"), ("micro", "closest_flat/331_ns"), stats.p50)
 
 

@@ -1,24 +1,30 @@
 """The results as files: CSV, JSON, Markdown, and pictures by gnuplot."""
 
+import contextlib
 import csv
 import json
 import os
 import platform
 import shutil
 import subprocess
+import time
 
 from . import stats
 from .machine import note
 from .rows import AT_MOST, BARS
+from .stats import number
 
 
 def machine_text(machine, versions):
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return {"cpu": f"{len(machine.cores)} x {cpu}", "kernel": platform.release(), **versions}
+    return {"date": time.strftime("%Y-%m-%d"), "cpu": f"{len(machine.cores)} x {cpu}", "kernel": platform.release(),
+            **versions}
 
 
 def as_json(results, about):
-    return {"rows": results.in_order(), "machine": about, "skipped": results.skipped,
+    """Every row is in it, but for those of chapters that were left out, which are among `skipped`."""
+    skipped = [{"what": what, "why": why} for what, why in results.skipped.items()]
+    return {"rows": results.in_order(), "machine": about, "skipped": skipped,
             "blocks_thrown_away": results.thrown_away}
 
 
@@ -32,20 +38,12 @@ def write_csv(results, folder):
                 out.writerow([contestant, operation, number, len(block)] + ranks)
     with open(os.path.join(folder, "figures.csv"), "w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["chapter", "what", "value", "unit"])
+        out.writerow(["chapter", "what", "value", "unit", "how"])
         out.writerows(results.figures)
     with open(os.path.join(folder, "rows.csv"), "w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["name", "ratio", "spread", "bar", "met"])
-        out.writerows([r["name"], r["ratio"], r["spread"], r["bar"], r["met"]] for r in results.in_order())
-
-
-def number(value):
-    if value is None:
-        return "–"
-    if isinstance(value, str) or value == int(value):
-        return str(value if isinstance(value, str) else int(value))
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        out.writerow(["name", "ratio", "spread", "bar", "met", "why"])
+        out.writerows([r["name"], r["ratio"], r["spread"], r["bar"], r["met"], r.get("why")] for r in results.in_order())
 
 
 def table(header, rows):
@@ -53,12 +51,16 @@ def table(header, rows):
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
+FIGURES = ("Figures without a bar. Where `how` has a ±, half the distance between the quartiles of blocks, they are medians over "
+           "these; where it has none they were measured once.")
+
+
 def markdown(results, about):
     lines = [", ".join(f"{name}: {value}" for name, value in about.items()) + ".", ""]
     rows = []
     for r in results.in_order():
         direction, _, what = BARS[r["name"]]
-        spread = "" if r["ratio"] is None or r["spread"] == 0 else f" ± {number(r['spread'] / 2)}"
+        spread = "" if not r["spread"] else f" ± {number(r['spread'] / 2)}"
         met = {True: "yes", False: "**no**", None: "not measured"}[r["met"]]
         blocks = results.counts.get(r["name"])
         rows.append([r["name"], what, number(r["ratio"]) + spread, str(blocks or ""), f"{direction} {number(r['bar'])}", met])
@@ -72,8 +74,8 @@ def markdown(results, about):
     lines += ["", "All samples of all blocks. Microseconds, unless the name says something else.", ""]
     lines += table(["contestant", "operation", "blocks", "samples", "p50", "p90", "p99"], latencies)
     if results.figures:
-        lines += ["", ""] + table(["chapter", "what", "value", "unit"],
-                                  [[c, w, number(v), u] for c, w, v, u in results.figures])
+        lines += ["", FIGURES, ""] + table(["chapter", "what", "value", "unit", "how"],
+                                           [[c, w, number(v), u, h] for c, w, v, u, h in results.figures])
     if results.skipped:
         reasons = {}
         for name, why in results.skipped.items():
@@ -92,6 +94,7 @@ CURVES = {
             ("libtorrent", "put_content"), ("opendht", "put_content"), ("rust", "put_content"),
             ("rust_latest", "put_content"), ("js", "put_content")],
 }
+PICTURES = ("get.svg", "put.svg", "rows.svg", "throughput.svg")
 STYLE = "set terminal svg size 900,480 font 'sans,13' background 'white'\nset grid\n"
 
 
@@ -137,7 +140,7 @@ def draw_rows(results, file):
 def draw_throughput(results, file):
     """Figures that are called `gets/s KIND at N in flight, CONTESTANT`."""
     curves = {}
-    for chapter, what, value, _ in results.figures:
+    for chapter, what, value, *_ in results.figures:
         if chapter == "throughput" and " in flight, " in what:
             operation, rest = what.split(" at ")
             flight, contestant = rest.split(" in flight, ")
@@ -157,6 +160,9 @@ def write(results, about, folder):
     text = markdown(results, about)
     with open(os.path.join(folder, "results.md"), "w") as file:
         file.write(text)
+    for name in PICTURES:  # of an earlier run
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, name))
     if shutil.which("gnuplot"):
         for operation in CURVES:
             draw_curves(results, operation, os.path.join(folder, f"{operation}.svg"))

@@ -4,14 +4,15 @@ import collections
 
 from . import stats
 from .machine import note
-from .rows import BARS, row
+from .rows import BARS, ROWS, missing, row
 
 
 class Results:
     def __init__(self):
         self.blocks = collections.defaultdict(list)  # (contestant, operation) -> one list of samples a block
-        self.figures = []  # (chapter, what, value, unit): for the CSV and the tables, judged by nobody
+        self.figures = []  # (chapter, what, value, unit, how it was measured): for CSV and tables, judged by nobody
         self.rows = {}
+        self.left_out = set()  # rows of chapters that nobody asked for
         self.counts = {}  # by row: of how many blocks
         self.skipped = {}  # what was not measured, and why
         self.thrown_away = 0
@@ -31,8 +32,8 @@ class Results:
 
     # Rows.
     def compare(self, name, subject, reference, summary=stats.p50, also=True):
-        """A row that is the ratio of two (contestant, operation)s. Where either is missing there is no row, and why was
-        said where it was skipped."""
+        """A row that is the ratio of two (contestant, operation)s. Where either is missing the end of the chapter says
+        why."""
         if not self.has(*subject) or not self.has(*reference):
             return
         value, spread = stats.ratio(self.figure(*subject, summary), self.figure(*reference, summary))
@@ -43,17 +44,54 @@ class Results:
         self.rows[name] = row(name, value, spread, also)
 
     def skip(self, why, *names):
+        """What cannot be done here. Rows among these are not met."""
+        self._not_measured(why, names, False)
+
+    def without(self, why, *names):
+        """What is compared with a rival that is not here. Rows among these are neither met nor missed."""
+        self._not_measured(why, names, None)
+
+    def _not_measured(self, why, names, met):
         note(f"SKIPPED {', '.join(names)}: {why}")
         for name in names:
             self.skipped[name] = why
             if name in BARS:
-                self.rows[name] = row(name, None, None)
+                self.rows[name] = missing(name, why, met)
 
-    def report(self, chapter, what, value, unit):
-        self.figures.append((chapter, what, value, unit))
+    def leave_out(self, chapters):
+        for name in [name for chapter in chapters for name in ROWS[chapter]]:
+            self.left_out.add(name)
+            self.skipped[name] = "its chapter was not asked for"
+
+    def end_chapter(self, chapter, why="no block of it counts"):
+        """Rows that it owes are not met."""
+        owed = [name for name in ROWS[chapter] if name not in self.rows]
+        if owed:
+            self.skip(why, *owed)
+
+    def report(self, chapter, what, value, unit, how=""):
+        self.figures.append((chapter, what, value, unit, how))
+
+    def report_blocks(self, chapter, what, subject, unit):
+        """The median over blocks of a (contestant, operation)."""
+        if self.has(*subject):
+            each = self.figure(*subject)
+            self.report(chapter, what, each.median, unit, in_blocks(stats.spread(each.per_block), len(each.per_block)))
+
+    def report_ratio(self, chapter, what, subject, reference):
+        if self.has(*subject) and self.has(*reference):
+            value, spread = stats.ratio(self.figure(*subject), self.figure(*reference))
+            blocks = min(len(self.blocks[subject]), len(self.blocks[reference]))
+            self.report(chapter, what, value, "", in_blocks(spread, blocks))
 
     def in_order(self):
-        return [self.rows[name] for name in BARS if name in self.rows]
+        """All rows but those left out, in a run that is not over or was stopped, too."""
+        return [self.rows.get(name) or missing(name, "its chapter has not run", False)
+                for name in BARS if name not in self.left_out]
+
+
+def in_blocks(spread, count):
+    return f"± {stats.number(spread / 2)}, {count} block" + "s" * (count > 1)
 
 
 class Block:

@@ -53,3 +53,12 @@ def spread(values):
         return 0.0
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return high - low
+
+
+def number(value):
+    """As it is printed."""
+    if value is None:
+        return "–"
+    if isinstance(value, str) or value == int(value):
+        return str(value if isinstance(value, str) else int(value))
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"

@@ -46,6 +46,7 @@ class Swarm:
         node = start(self.machine, self.program, core, inside, **settings)
         hello = node.read()
         node.address, node.backend = hello["address"], hello["backend"]
+        node.give_up_s = hello.get("give_up_s")  # of kadoro's: after so long a request without an answer fails
         return node
 
     def _introduce(self, nodes):

@@ -14,8 +14,10 @@ from .raw import EchoServer, Raw
 from .results import run_blocks
 from .swarm import Kadoro, KadoroAsleep
 
-IN_FLIGHT = (1, 4, 16, 32, 64, 256)
+IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 JUDGED = 32
+UNJUDGED_BLOCKS = 5  # of what no row is about
+SWEEP = "one sweep"
 REST_S = 1  # holders verify what was put once they are idle: that is not the reader's time
 KEYS = 1000  # content that is asked for again and again: nobody keeps what it has read
 
@@ -50,6 +52,7 @@ def run(machine, results, rivals, blocks, seconds, quick):
                 time.sleep(REST_S)  # what the last one leaves to its swarm is no noise of the machine
 
             run_blocks(results, "throughput", blocks, measure, raw.ping)
+        judge_gets(results)
         if not quick:
             for swarm in swarms[1:]:
                 with swarm.asking() as asker:
@@ -58,17 +61,18 @@ def run(machine, results, rivals, blocks, seconds, quick):
                             part(results, swarm, asker)
                         except RuntimeError as why:  # too many in flight for that one: no row is about these
                             results.skip(str(why), f"the rest of {part.__name__} of {swarm.name}")
-            one_serving(machine, results)
-            backends_and_cores(machine, results)
-            find_node_on_cores(machine, results)
+            for swarm in swarms:
+                swarm.stop()
+            some = min(blocks, UNJUDGED_BLOCKS)
+            one_serving(machine, results, raw, some)
+            backends_and_cores(machine, results, raw, some)
+            find_node_on_cores(machine, results, raw, some)
     finally:
         for swarm in swarms:
             swarm.stop()
         raw.stop()
     answers(machine, results, blocks, seconds)
-    if not quick:
-        find_node_on_backends(machine, results, seconds)
-    judge(results)
+    judge_answers(results)
 
 
 def ask_gets(swarm, asker, count, in_flight, kind="content", tag="t"):
@@ -104,15 +108,16 @@ def signed_gets(swarm, block, asker, number):
 def gets_curve(results, swarm, asker, count=KEYS):
     for in_flight in numbers_in_flight(swarm):
         gets = rate(ask_gets(swarm, asker, count if in_flight > 1 else KEYS, in_flight))
-        results.report("throughput", f"gets/s at {in_flight} in flight, {swarm.name}", gets, "1/s")
+        results.report("throughput", f"gets/s at {in_flight} in flight, {swarm.name}", gets, "1/s", SWEEP)
 
 
 def puts_curve(results, swarm, _asker):
+    count = KEYS if swarm.name == "kadoro" else KEYS // 2  # some take half a minute for a thousand
     with swarm.putting() as putter:
         for in_flight in numbers_in_flight(swarm):
             said = checked(swarm, "put", putter.ask("put", kind="content", tag=f"c{in_flight}", bytes=VALUE_BYTES,
-                                                    count=swarm.at_most(KEYS), in_flight=in_flight), swarm.failures_allowed)
-            results.report("throughput", f"puts/s at {in_flight} in flight, {swarm.name}", rate(said), "1/s")
+                                                    count=swarm.at_most(count), in_flight=in_flight), swarm.failures_allowed)
+            results.report("throughput", f"puts/s at {in_flight} in flight, {swarm.name}", rate(said), "1/s", SWEEP)
 
 
 def numbers_in_flight(swarm):
@@ -138,25 +143,66 @@ def on_the_wire(results, swarm, asker):
         report("put", putter, "wire")
 
 
-def backends_and_cores(machine, results):
-    """Eight nodes and the asker on one core, and as everywhere else."""
-    for io in ("asio", "uring"):
-        for cores, place, kind in ((1, machine.on_one_core(), KadoroAsleep), (2, machine, Kadoro)):
+class Place:
+    """A swarm of one backend, with all on one core or as everywhere else, and one who asks it for contacts."""
+
+    def __init__(self, machine, io, cores):
+        self.io, self.cores = io, cores
+        place, kind = (machine.on_one_core(), KadoroAsleep) if cores == 1 else (machine, Kadoro)
+        self.name = f"{io}_cores_{cores}"
+        self.swarm = kind(place, io=io)
+        self.finder = start(place, "find_node_load", place.asking_core, server=self.swarm.nodes[3].address, io=io)
+        self.finder.read()
+        self.finder.ask("run", count=1000)
+
+    def measure(self, block, number):
+        with self.swarm.putting() as putter:
+            said = checked(self.swarm, "put", putter.ask("put", kind="content", tag=f"p{number}", bytes=VALUE_BYTES,
+                                                         count=KEYS, in_flight=JUDGED))
+        block.add(self.name, "puts/s", [rate(said)])
+        with self.swarm.asking() as asker:
+            ask_gets(self.swarm, asker, KEYS // 10, JUDGED, tag=f"p{number}")
+            said = ask_gets(self.swarm, asker, 10 * KEYS, JUDGED, tag=f"p{number}")
+        block.add(self.name, "gets/s", [rate(said)])
+        server = self.swarm.nodes[3]
+        said, per_core = per_core_second(lambda: server.ask("usage")["cpu_s"],
+                                         lambda: self.finder.ask("run", count=20 * KEYS, in_flight=64))
+        block.add(self.name, "find_node/core_s", [per_core])
+        block.add(self.name, "find_node/s", [said["answered"] / said["seconds"]])
+
+    def stop(self):
+        self.finder.stop()
+        self.swarm.stop()
+
+
+def backends_and_cores(machine, results, raw, blocks):
+    """Both backends in turns, on one core and on two."""
+    places = []
+    try:
+        for io in ("asio", "uring"):
             try:
-                swarm = kind(place, io=io)
+                places += [Place(machine, io, cores) for cores in (1, 2)]
             except RuntimeError:
-                results.skip(f"no backend {io} in this build, or none that works here", f"gets/s and puts/s on {io}")
-                break
-            try:
-                where = f"at {JUDGED} in flight, {io}, cores: {cores}, kadoro"
-                with swarm.putting() as putter:
-                    said = checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES,
-                                                            count=KEYS, in_flight=JUDGED))
-                    results.report("throughput", f"puts/s {where}", rate(said), "1/s")
-                with swarm.asking() as asker:
-                    results.report("throughput", f"gets/s {where}", rate(ask_gets(swarm, asker, 4 * KEYS, JUDGED)), "1/s")
-            finally:
-                swarm.stop()
+                results.skip(f"no backend {io} in this build, or none that works here",
+                             f"puts, gets and FIND_NODE on {io}")
+
+        def measure(block, number=[0]):
+            number[0] += 1
+            for place in places:
+                place.measure(block, number[0])
+
+        run_blocks(results, "backends and cores", blocks, measure, raw.ping)
+    finally:
+        for place in places:
+            place.stop()
+    for what, operation in ((f"puts/s with {JUDGED} under way", "puts/s"), (f"gets/s with {JUDGED} under way", "gets/s"),
+                            ("FIND_NODE answers for each second of a core", "find_node/core_s"),
+                            ("FIND_NODE answers/s", "find_node/s")):
+        for cores in (1, 2):
+            asio, uring = (f"asio_cores_{cores}", operation), (f"uring_cores_{cores}", operation)
+            results.report_blocks("throughput", f"{what}, asio, cores: {cores}", asio, "1/s")
+            results.report_blocks("throughput", f"{what}, uring, cores: {cores}", uring, "1/s")
+            results.report_ratio("throughput", f"{what}, asio / uring, cores: {cores}", asio, uring)
 
 
 class Rendezvous:
@@ -178,56 +224,99 @@ class Rendezvous:
         self.process.communicate()
 
 
-def find_node_on_cores(machine, results):
-    """By eight who ask, on both cores: which thread answers whom is drawn by the system from the ports."""
-    askers_count, count = 8, 20000
-    for cores, core in ((1, machine.answering_core), (2, None)):
-        server = Rendezvous(machine, core)
-        others = []
+class Crowd:
+    """A rendezvous with some contacts, and eight who ask it on both cores: which of its threads answers whom is drawn by
+    the system from the ports."""
+
+    ASKERS = 8
+
+    def __init__(self, machine, core):
+        self.server, self.known, self.askers = Rendezvous(machine, core), [], []
         try:
-            known = [start(machine, "kadoro_node", None, listen="127.0.0.1:0", bootstrap=server.address, io=machine.backend)
-                     for _ in range(4)]
-            askers = [start(machine, "find_node_load", None, server=server.address, io=machine.backend)
-                      for _ in range(askers_count)]
-            others = known + askers
-            for each in others:
+            for _ in range(4):
+                self.known.append(start(machine, "kadoro_node", None, listen="127.0.0.1:0", bootstrap=self.server.address,
+                                        io=machine.backend))
+            for _ in range(self.ASKERS):
+                self.askers.append(start(machine, "find_node_load", None, server=self.server.address, io=machine.backend))
+            for each in self.known + self.askers:
                 each.read()
             time.sleep(REST_S)
-            for each in askers:
+            for each in self.askers:
                 each.ask("run", count=1000)
-            before, began = server.cpu_s(), time.monotonic()
-            for each in askers:
-                each.say("run", count=count, in_flight=16)
-            answered = sum(each.read()["answered"] for each in askers)
-            worked, took = server.cpu_s() - before, time.monotonic() - began
-            what = f"rendezvous with threads: {cores}"
-            results.report("throughput", f"FIND_NODE answers for each second of a core, {what}", answered / worked, "1/s")
-            results.report("throughput", f"FIND_NODE answers/s, askers on the same cores, {what}",
-                           answered / took, "1/s")
-        finally:
-            for each in others:
-                each.stop()
-            server.stop()
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, count):
+        began = time.monotonic()
+        for each in self.askers:
+            each.say("run", count=count, in_flight=16)
+        said = [each.read() for each in self.askers]
+        return {"answered": sum(one["answered"] for one in said), "failures": sum(one["failures"] for one in said),
+                "seconds": time.monotonic() - began}
+
+    def stop(self):
+        for each in self.known + self.askers:
+            each.stop()
+        self.server.stop()
 
 
-def one_serving(machine, results):
-    """One node, one who asks, a core each."""
-    pair = Kadoro(machine, hosts=[(None, "127.0.0.1:0")] * 3, io=machine.backend)
+def find_node_on_cores(machine, results, raw, blocks):
+    crowds = {}
     try:
-        with pair.putting() as putter:
-            putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES, count=KEYS)
-        pair.nodes[1].stop()
-        pair.nodes = pair.nodes[:1]
-        with pair.asking() as asker:
-            for in_flight in IN_FLIGHT:
-                gets = rate(ask_gets(pair, asker, 4 * KEYS, in_flight))
-                results.report("throughput", f"gets/s, one serving at {in_flight} in flight, kadoro", gets, "1/s")
-            for in_flight in IN_FLIGHT:
-                puts = rate(checked(pair, "put", asker.ask("put", kind="content", tag=f"one{in_flight}", count=KEYS,
-                                                           bytes=VALUE_BYTES, in_flight=in_flight)))
-                results.report("throughput", f"puts/s, one serving at {in_flight} in flight, kadoro", puts, "1/s")
+        for cores, core in ((1, machine.answering_core), (2, None)):
+            crowds[cores] = Crowd(machine, core)
+
+        def measure(block):
+            for cores, crowd in crowds.items():
+                said, per_core = per_core_second(crowd.server.cpu_s, lambda: crowd.run(15 * KEYS))
+                block.add(f"rendezvous_threads_{cores}", "find_node/core_s", [per_core])
+                block.add(f"rendezvous_threads_{cores}", "find_node/s", [said["answered"] / said["seconds"]])
+
+        run_blocks(results, "rendezvous", blocks, measure, raw.ping)
     finally:
-        pair.stop()
+        for crowd in crowds.values():
+            crowd.stop()
+    for cores in crowds:
+        what = f"rendezvous with threads: {cores}"
+        for kind, unit in (("FIND_NODE answers for each second of a core", "core_s"),
+                           ("FIND_NODE answers/s, askers on the same cores", "s")):
+            results.report_blocks("throughput", f"{kind}, {what}", (f"rendezvous_threads_{cores}", f"find_node/{unit}"), "1/s")
+
+
+def one_serving(machine, results, raw, blocks):
+    """One node, one who asks, a core each; fresh ones in every block, so that what was put does not pile up."""
+
+    def measure(block):
+        pair = Kadoro(machine, hosts=[(None, "127.0.0.1:0")] * 3, io=machine.backend)
+        try:
+            with pair.putting() as putter:
+                putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES, count=KEYS)
+            pair.nodes.pop().stop()
+            with pair.asking() as asker:
+                for in_flight in IN_FLIGHT:
+                    gets = rate(ask_gets(pair, asker, 4 * KEYS, in_flight))
+                    block.add("one_serving", f"gets/s at {in_flight} in flight", [gets])
+                for in_flight in IN_FLIGHT:
+                    puts = rate(checked(pair, "put", asker.ask("put", kind="content", tag=f"one{in_flight}", count=KEYS,
+                                                               bytes=VALUE_BYTES, in_flight=in_flight)))
+                    block.add("one_serving", f"puts/s at {in_flight} in flight", [puts])
+        finally:
+            pair.stop()
+
+    run_blocks(results, "one serving", blocks, measure, raw.ping)
+    for kind in ("gets/s", "puts/s"):
+        for in_flight in IN_FLIGHT:
+            results.report_blocks("throughput", f"{kind}, one serving at {in_flight} in flight, kadoro",
+                                  ("one_serving", f"{kind} at {in_flight} in flight"), "1/s")
+
+
+def per_core_second(cpu_s, work):
+    before = cpu_s()
+    said = work()
+    if said.get("lost", 0) > said["answered"] / 100 or said.get("failures", 0) > said["answered"] / 100:
+        raise RuntimeError(f"too much is lost: {said}")
+    return said, said["answered"] / (cpu_s() - before)
 
 
 def answers(machine, results, blocks, seconds):
@@ -237,17 +326,11 @@ def answers(machine, results, blocks, seconds):
     server = swarm.nodes[3]
     asker = start(machine, "find_node_load", machine.asking_core, server=server.address, io=machine.backend)
     echo, raw = EchoServer(machine), Raw(machine, servers=1)
+    pings = Raw(machine, servers=1)  # a client that has asked for a rate has answers left that nobody waits for
     backends = backend_echoes(machine, results)
     try:
         asker.read()
         asker.ask("run", count=5000)
-
-        def per_core_second(cpu_s, work):
-            before = cpu_s()
-            said = work()
-            if said.get("lost", 0) > said["answered"] / 100 or said.get("failures", 0) > said["answered"] / 100:
-                raise RuntimeError(f"too much is lost: {said}")
-            return said, said["answered"] / (cpu_s() - before)
 
         def measure(block):
             said, find_node = per_core_second(lambda: server.ask("usage")["cpu_s"],
@@ -262,45 +345,34 @@ def answers(machine, results, blocks, seconds):
                 got, per_core = per_core_second(echo.cpu_s, lambda: raw.client.ask("rate", **ask))
                 block.add("raw", f"{name}/core_s", [per_core])
                 block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
+            # Each is verified by a server that answers one by one: what it takes is the verification.
+            ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=said["request_bytes"],
+                       answer=said["answer_bytes"], in_flight=64, sealed=1, servers_verify=1)
+            got, per_core = per_core_second(lambda: raw.servers[0].ask("usage")["cpu_s"],
+                                            lambda: raw.client.ask("rate", **ask))
+            block.add("raw", "sealed_verified_echo/core_s", [per_core])
+            block.add("raw", "sealed_verified_echo/s", [got["answered"] / got["seconds"]])
             for name, other in backends.items():
+                block.add(name, "io_echo_ping", pings.client.ask("rounds", servers=other.at, count=200, request=100,
+                                                                 answer=100)["us"])
                 ask = dict(servers=other.at, count=int(100000 * seconds), request=100, answer=100, in_flight=64)
                 got, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask("rate", **ask))
                 block.add(name, "io_echo/core_s", [per_core])
                 block.add(name, "io_echo/s", [got["answered"] / got["seconds"]])
 
-        run_blocks(results, "answers", blocks, measure, raw.ping)
+        run_blocks(results, "answers", blocks, measure, pings.ping)
     finally:
-        for each in [swarm, asker, echo, raw] + list(backends.values()):
+        for each in [swarm, asker, echo, raw, pings] + list(backends.values()):
             each.stop()
 
 
-def find_node_on_backends(machine, results, seconds):
-    for io in ("asio", "uring"):
-        try:
-            swarm = Kadoro(machine, io=io)
-        except RuntimeError:
-            results.skip(f"no backend {io} in this build, or none that works here", f"FIND_NODE on {io}")
-            continue
-        asker = start(machine, "find_node_load", machine.asking_core, server=swarm.nodes[3].address, io=io)
-        try:
-            asker.read()
-            asker.ask("run", count=5000)
-            before = swarm.nodes[3].ask("usage")["cpu_s"]
-            said = asker.ask("run", count=int(40000 * seconds), in_flight=64)
-            worked = swarm.nodes[3].ask("usage")["cpu_s"] - before
-            results.report("throughput", f"FIND_NODE answers for each second of a core, {io}", said["answered"] / worked,
-                           "1/s")
-            results.report("throughput", f"FIND_NODE answers/s, {io}", said["answered"] / said["seconds"], "1/s")
-        finally:
-            asker.stop()
-            swarm.stop()
-
-
 def backend_echoes(machine, results):
-    """The same echo on each backend there is, and by hand on io_uring."""
+    """The same echo on each backend there is, and by hand: by blocking calls, and on io_uring, which sends by sendmmsg or
+    by submissions."""
     out = {}
-    for name, program, settings in (("asio", "io_echo", {"io": "asio"}), ("uring", "io_echo", {"io": "uring"}),
-                                    ("raw_uring", "uring_echo", {})):
+    for name, program, settings in (("raw_blocking", "raw_limit", {"serve": "batch"}), ("asio", "io_echo", {"io": "asio"}),
+                                    ("uring", "io_echo", {"io": "uring"}), ("raw_uring", "uring_echo", {}),
+                                    ("raw_uring_submit", "uring_echo", {"send": "submit"})):
         if not machine.program(program):
             continue
         process = start(machine, program, machine.answering_core, **settings)
@@ -314,14 +386,24 @@ def backend_echoes(machine, results):
     return out
 
 
-def judge(results):
+def judge_gets(results):
     kadoro, median = ("kadoro", "gets/s"), statistics.median
     results.compare("gets_vs_opendht", kadoro, ("opendht", "gets/s"), median)
     results.compare("gets_vs_libtorrent", kadoro, ("libtorrent", "gets/s"), median)
     results.compare("gets_signed", ("kadoro", "gets_signed/s"), ("raw", "verifications/s"), median)
+
+
+def judge_answers(results):
+    median, echo = statistics.median, "io_echo/core_s"
     find_node = ("kadoro", "find_node/core_s")
     results.compare("find_node_vs_echo", find_node, ("raw", "echo/core_s"), median)
     results.compare("find_node_vs_sealed_echo", find_node, ("raw", "sealed_echo/core_s"), median)
-    if results.has("uring", "io_echo/core_s") and results.has("raw_uring", "io_echo/core_s"):
-        results.compare("uring_vs_raw", ("uring", "io_echo/core_s"), ("raw_uring", "io_echo/core_s"), median)
-        results.compare("asio_vs_uring", ("asio", "io_echo/core_s"), ("uring", "io_echo/core_s"), median)
+    if results.has("uring", echo) and results.has("raw_uring", echo):
+        results.compare("uring_vs_raw", ("uring", echo), ("raw_uring", echo), median)
+        results.compare("asio_vs_uring", ("asio", echo), ("uring", echo), median)
+    for unit, how in (("core_s", "for each second of the server's core"), ("s", "by the clock")):
+        for other in ("echo", "sealed_echo"):
+            results.report_ratio("throughput", f"FIND_NODE answers / {other}, {how}", ("kadoro", f"find_node/{unit}"),
+                                 ("raw", f"{other}/{unit}"))
+    results.report_ratio("throughput", "echo by hand on io_uring, submitted sends / sendmmsg, for each second of its core",
+                         ("raw_uring_submit", echo), ("raw_uring", echo))

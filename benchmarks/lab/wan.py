@@ -7,7 +7,7 @@ from .distance import Distance, possible
 from .latency import VALUE_BYTES, checked
 from .machine import note, start
 from .raw import Raw
-from .results import run_blocks
+from .results import in_blocks, run_blocks
 from .swarm import Kadoro
 
 RTT_MS = 76
@@ -101,17 +101,21 @@ def put_to_a_client(contestant, machine, hosts, results):
 
 
 def judge(results):
+    if not results.has("raw", "wan_ping"):
+        return
     rtt_us = results.figure("raw", "wan_ping")
     rtt_ms = stats.Figure(us / 1000 for us in rtt_us.per_block)
-    results.report("distance", "ping-pong p50", rtt_ms.median, "ms")
+    results.report("distance", "ping-pong p50", rtt_ms.median, "ms",
+                   in_blocks(stats.spread(rtt_ms.per_block), len(rtt_ms.per_block)))
     contestants = sorted({who for who, operation in results.blocks if operation == "wan_put"})
 
     def in_rtt(who, operation, summary, unit):
         return stats.ratio(results.figure(who, operation, summary), unit)
 
     if results.has("kadoro", "wan_watch"):  # docs/watch.md promises 1.1
-        value, _ = in_rtt("kadoro", "wan_watch", stats.p50, rtt_us)
-        results.report("distance", "a watcher hears of a PUT, p50, kadoro", value, "RTT")
+        value, spread = in_rtt("kadoro", "wan_watch", stats.p50, rtt_us)
+        heard = in_blocks(spread, len(results.blocks["kadoro", "wan_watch"]))
+        results.report("distance", "a watcher hears of a PUT, p50, kadoro", value, "RTT", heard)
 
     for row, operation, summary, unit in (("wan_put_all", "wan_put", stats.p50, rtt_us),
                                           ("wan_get", "wan_get", stats.p50, rtt_us),
@@ -122,7 +126,8 @@ def judge(results):
             if not results.has(who, operation):
                 continue
             value, spread = in_rtt(who, operation, summary, unit)
-            results.report("distance", f"{operation.removesuffix('_ms')}, {who}", value, "RTT")
+            results.report("distance", f"{operation.removesuffix('_ms')}, {who}", value, "RTT",
+                           in_blocks(spread, len(results.blocks[who, operation])))
             if who != "kadoro":
                 best_rival = value if best_rival is None else min(best_rival, value)
         if not results.has("kadoro", operation):
