@@ -1,6 +1,7 @@
 """Operations a second: at how many in flight, asked of one node or of eight, on each backend, on one core and two; what
 they take on the wire; and answers a second of one core."""
 
+import itertools
 import os
 import signal
 import statistics
@@ -186,10 +187,12 @@ def backends_and_cores(machine, results, raw, blocks):
                 results.skip(f"no backend {io} in this build, or none that works here",
                              f"puts, gets and FIND_NODE on {io}")
 
-        def measure(block, number=[0]):
-            number[0] += 1
+        numbers = itertools.count(1)
+
+        def measure(block):
+            number = next(numbers)
             for place in places:
-                place.measure(block, number[0])
+                place.measure(block, number)
 
         run_blocks(results, "backends and cores", blocks, measure, raw.ping)
     finally:
