@@ -1,8 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -67,7 +67,7 @@ class address_list {
  public:
   static constexpr std::size_t capacity = 8;
 
-  address_list() noexcept = default;
+  address_list() noexcept {}
   /// The first `capacity` of them.
   address_list(std::initializer_list<bytes_view> all) noexcept { assign(all); }
 
@@ -78,24 +78,28 @@ class address_list {
   }
   /// No effect on a full one.
   void push_back(bytes_view address) noexcept {
-    if (size_ < capacity) all_[size_++] = address;
+    if (size_ < capacity) std::construct_at(all_ + size_++, address);
   }
   void clear() noexcept { size_ = 0; }
 
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
   bytes_view operator[](std::size_t index) const noexcept { return all_[index]; }
-  bytes_view const* begin() const noexcept { return all_.data(); }
-  bytes_view const* end() const noexcept { return all_.data() + size_; }
+  bytes_view const* begin() const noexcept { return all_; }
+  bytes_view const* end() const noexcept { return all_ + size_; }
 
  private:
-  std::array<bytes_view, capacity> all_{};
+  union {  // the first `size_` are alive: to clear all of them took longer than to write a contact
+    bytes_view all_[capacity];
+  };
   std::size_t size_ = 0;
 };
 
 /// A contact on the wire.
 struct peer {
   static constexpr std::size_t max_addresses = address_list::capacity;
+
+  peer() noexcept {}  // `= default` would let `peer()` clear the list
 
   bytes_view id;           ///< field 1: peer id bytes
   address_list addresses;  ///< field 2: binary multiaddrs, at most `max_addresses` are kept

@@ -28,8 +28,8 @@ inline std::optional<errc> refusal_of(std::uint32_t number) noexcept {
   return number <= std::size(refusals) ? refusals[number - 1] : errc::refused;
 }
 
+/// Into one that is as new.
 inline void copy_without_lists(message const& m, wire::message& out) {
-  out.reset();
   out.type = m.type;
   out.key = m.key;
   out.record = m.record;
@@ -114,6 +114,7 @@ KADORO_DECL result<std::size_t> check_record_fits(bytes_view key, wire::record w
 
 KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit, wire::message& room) {
   wire::message& w = room;
+  w.reset();
   detail::copy_without_lists(m, w);
   w.records = m.records;
   w.records_cursor = m.records_cursor;
