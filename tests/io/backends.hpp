@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kadoro/io/sim/context.hpp"
+#include "required.hpp"
 #if defined(KADORO_WITH_URING)
 #include "kadoro/io/uring/context.hpp"
 #endif
@@ -30,7 +32,8 @@ struct opened {
 
 struct backend {
   std::string name;
-  std::string address;  ///< IPv4, of the host that its contexts run on
+  std::string address;     ///< IPv4, of the host that its contexts run on
+  std::string address_v6;  ///< the same host's
   result<opened> (*open)();
 
   bool is_simulated() const { return name == "sim"; }
@@ -69,28 +72,44 @@ inline result<opened> open_sim() {
     io::sim::context context{world, io::endpoint::v4({10, 0, 0, 1}, 0)};
   };
   auto const made = std::make_shared<simulation>();
+  made->context.add_address(*io::endpoint::parse("[fd00::1]:0"));
   opened out;
   out.below = made;
   out.context = &made->context;
   return out;
 }
 
-/// Those that talk to the operating system. io_uring also as kernels have it that lack this or that.
+/// Those that talk to the operating system: for tests of what the system does, what it costs, or what a test can only
+/// do to a real socket. io_uring also as kernels have it that lack this or that.
 inline std::vector<backend> real_backends() {
-  std::vector<backend> all = {{"asio", "127.0.0.1", &open_asio}, {"asio, spinning", "127.0.0.1", &open_asio_spinning}};
+  std::vector<backend> all;
+  auto const add = [&all](char const* name, result<opened> (*open)()) {
+    all.push_back({name, "127.0.0.1", "[::1]", open});
+  };
+  add("asio", &open_asio);
+  add("asio, spinning", &open_asio_spinning);
 #if defined(KADORO_WITH_URING)
-  all.push_back({"uring", "127.0.0.1", &open_uring<true, true>});
-  all.push_back({"uring, spinning", "127.0.0.1", &open_uring<true, true, 50>});
-  all.push_back({"uring, no deferred task runs", "127.0.0.1", &open_uring<true, false>});
-  all.push_back({"uring, no multishot", "127.0.0.1", &open_uring<false, true>});
+  add("uring", &open_uring<true, true>);
+  add("uring, spinning", &open_uring<true, true, 50>);
+  add("uring, no deferred task runs", &open_uring<true, false>);
+  add("uring, no multishot", &open_uring<false, true>);
 #endif
   return all;
 }
 
+/// For all other tests.
 inline std::vector<backend> all_backends() {
   auto all = real_backends();
-  all.push_back({"sim", "10.0.0.1", &open_sim});
+  all.push_back({"sim", "10.0.0.1", "[fd00::1]", &open_sim});
   return all;
+}
+
+/// What `on` makes; empty where this machine denies it, which is said. Only io_uring is ever denied.
+inline std::optional<opened> open_or_pass_over(backend const& on) {
+  auto made = on.open();
+  if (made) return std::move(*made);
+  pass_over("uring", on.name + ": " + made.error().message());
+  return std::nullopt;
 }
 
 /// Calls `test(io::context&, backend const&)` for each. A backend that this machine denies is named and passed over.
@@ -98,12 +117,8 @@ template <class Test>
 void on_each(std::vector<backend> const& backends, Test test) {
   for (backend const& each : backends) {
     SUBCASE(each.name.c_str()) {
-      auto const made = each.open();
-      if (!made) {
-        MESSAGE("passed over, ", each.name, ": ", made.error().message());
-      } else {
-        test(*made->context, each);
-      }
+      auto const made = open_or_pass_over(each);
+      if (made) test(*made->context, each);
     }
   }
 }

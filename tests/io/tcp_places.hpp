@@ -75,10 +75,8 @@ class sim_place final : public tcp_place {
 /// Null where this machine denies the backend; said.
 inline std::unique_ptr<tcp_place> make_tcp_place(io_test::backend const& on) {
   if (on.is_simulated()) return std::make_unique<sim_place>();
-  auto made = on.open();
-  if (made) return std::make_unique<loopback_place>(std::move(*made));
-  MESSAGE("passed over, ", on.name, ": ", made.error().message());
-  return nullptr;
+  auto made = io_test::open_or_pass_over(on);
+  return made ? std::make_unique<loopback_place>(std::move(*made)) : nullptr;
 }
 
 /// `test(std::unique_ptr<tcp_place>)` as a subcase a backend.
