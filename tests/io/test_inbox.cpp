@@ -107,12 +107,12 @@ TEST_CASE("inbox, backends: it wakes a context that has nothing to do, and may b
 }
 
 TEST_CASE("inbox: it outlives its context, drops what waits, and takes nothing any more") {
-  for (backend const& each : real_backends()) {
+  for (backend const& each : all_backends()) {
     int runs = 0;
     int drops = 0;
     std::shared_ptr<io::inbox> inbox;
     {
-      auto const made = each.open();
+      auto const made = open_or_pass_over(each);
       if (!made) continue;
       inbox = made->context->inbox();
       std::unique_ptr<io::inbox::work> what = std::make_unique<noted>(runs, drops);
@@ -131,7 +131,7 @@ TEST_CASE("inbox: it outlives its context, drops what waits, and takes nothing a
 }
 
 TEST_CASE("inbox: it is bounded") {
-  on_each(real_backends(), [](io::context& context, backend const&) {
+  on_each(all_backends(), [](io::context& context, backend const&) {
     auto const inbox = context.inbox();
     std::size_t taken = 0;
     while (inbox->post([] {})) ++taken;

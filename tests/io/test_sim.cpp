@@ -10,7 +10,6 @@
 
 #include "io/simulated_sink.hpp"
 #include "kadoro/coro/deadline.hpp"
-#include "kadoro/coro/event.hpp"
 #include "kadoro/coro/sleep.hpp"
 #include "kadoro/io/sim/context.hpp"
 #include "kadoro/io/udp_socket.hpp"
@@ -232,7 +231,7 @@ TEST_CASE("an offline host neither sends nor receives, and recovers") {
   CHECK(at_a.texts == std::vector<std::string>{"again"});
 }
 
-TEST_CASE("binding: free ports are deterministic, conflicts and foreign addresses are refused") {
+TEST_CASE("free ports are deterministic, an unspecified address is the host's own, and hosts do not share one") {
   io::sim::world world(1);
   auto& a = world.add_host(at("10.0.0.1:0"));
   auto first = open(a, "0.0.0.0:0");
@@ -242,62 +241,13 @@ TEST_CASE("binding: free ports are deterministic, conflicts and foreign addresse
   auto const taken = a.open_udp(at("0.0.0.0:49152"));
   REQUIRE_FALSE(taken.has_value());
   CHECK(taken.error() == errc::address_in_use);
-  CHECK(taken.error().message().find("0.0.0.0:49152") != std::string::npos);
-  for (char const* text : {"10.0.0.2:5", "[::]:5"}) {
-    auto const foreign = a.open_udp(at(text));
-    REQUIRE_FALSE(foreign.has_value());
-    CHECK(foreign.error() == errc::io_failure);
-    CHECK(foreign.error().message().find(text) != std::string::npos);
-  }
-  first.reset();
-  auto const again = a.open_udp(at("0.0.0.0:49152"));
-  CHECK(again.has_value());
+  auto const of_no_family_of_its = a.open_udp(at("[::]:5"));
+  REQUIRE_FALSE(of_no_family_of_its.has_value());
+  CHECK(of_no_family_of_its.error() == errc::io_failure);
   CHECK_THROWS_AS(world.add_host(at("10.0.0.1:5")), std::logic_error);
 }
 
-TEST_CASE("sends are bounded, checked and counted") {
-  io::sim::world world(1);
-  auto& a = world.add_host(at("10.0.0.1:0"));
-  auto port = open(a, "0.0.0.0:1");
-  for (std::size_t i = 0; i < io::max_queued_datagrams + 3; ++i) port->send(at("10.0.0.9:1"), {});
-  CHECK(port->counters().sent == io::max_queued_datagrams);
-  CHECK(port->counters().dropped_queue_full == 3);
-  world.run_until_idle();
-  port->send(at("10.0.0.9:1"), {});
-  CHECK(port->counters().sent == io::max_queued_datagrams + 1);
-  bytes const large(io::max_datagram_bytes + 1);
-  port->send(at("10.0.0.9:1"), large);
-  CHECK(port->counters().truncated == 1);
-  port->send(at("[::1]:1"), {});
-  port->send(at("10.0.0.9:0"), {});
-  CHECK(port->counters().dropped_by_system == 2);
-}
-
-TEST_CASE("a receiver may close its port from inside a batch") {
-  class closer final : public io::udp_port::receiver {
-   public:
-    void on_datagrams(std::span<io::datagram>) override {
-      ++calls;
-      port.reset();
-    }
-    void on_unreachable(endpoint const&) override {}
-    std::unique_ptr<io::udp_port> port;
-    int calls = 0;
-  };
-  io::sim::world world(1);
-  auto& a = world.add_host(at("10.0.0.1:0"));
-  closer closing;
-  closing.port = open(a, "0.0.0.0:1", &closing);
-  auto from = open(a, "0.0.0.0:2");
-  for (int i = 0; i < 200; ++i) from->send(at("10.0.0.1:1"), as_bytes("x"));
-  world.run_until_idle();
-  CHECK(closing.calls == 1);
-  CHECK(world.in_flight() == 0);
-}
-
 namespace {
-
-coro::task<void> wait_for_ever(coro::event& never) { co_await never.wait(); }
 
 coro::task<void> count_ticks(int& ticks) {
   for (;;) {
@@ -308,36 +258,15 @@ coro::task<void> count_ticks(int& ticks) {
 
 }  // namespace
 
-TEST_CASE("run says so when nothing is left to happen") {
-  io::sim::world world(1);
-  auto& a = world.add_host(at("10.0.0.1:0"));
-  coro::event never;
-  CHECK_THROWS_WITH_AS(a.run(wait_for_ever(never)), "kadoro: nothing left to happen: deadlock", std::logic_error);
-  bool const found = world.run_until([] { return false; });
-  CHECK_FALSE(found);
-}
-
-TEST_CASE("run returns values and throws exceptions") {
-  io::sim::world world(1);
-  auto& a = world.add_host(at("10.0.0.1:0"));
-  auto const seven = []() -> coro::task<int> {
-    co_await coro::sleep_for(1h);
-    co_return 7;
-  };
-  time_point const start = world.now();
-  int const value = a.run(seven());
-  CHECK(value == 7);
-  CHECK(world.now() == start + 1h);
-  auto const failing = []() -> coro::task<void> {
-    co_await coro::sleep_for(1ns);
-    throw std::runtime_error("on purpose");
-  };
-  CHECK_THROWS_WITH_AS(a.run(failing()), "on purpose", std::runtime_error);
-}
-
 TEST_CASE("time passes as asked, and runs are bounded") {
   io::sim::world world(1);
   auto& a = world.add_host(at("10.0.0.1:0"));
+  bool const found = world.run_until([] { return false; });
+  CHECK_FALSE(found);  // nothing is left to happen
+  time_point const begin = world.now();
+  auto const wait = []() -> coro::task<void> { co_await coro::sleep_for(1h); };
+  a.run(wait());
+  CHECK(world.now() == begin + 1h);
   int ticks = 0;
   a.spawn(count_ticks(ticks));
   time_point const start = world.now();
