@@ -131,22 +131,21 @@ TEST_CASE("allocations: a warm GET, a warm PUT of what is held, and their answer
   MESSAGE("skipped: without optimisation frames are larger than what the pool keeps");
   return;
 #endif
-  auto const opened = io_test::open_asio();
-  REQUIRE(opened.has_value());
-  io::context& context = *opened->context;
-  swarm all = open_swarm(context);
-  bool const together = context.run(come_together(all));
-  REQUIRE(together);
+  io_test::on_each(io_test::real_backends(), [](io::context& context, io_test::backend const&) {
+    swarm all = open_swarm(context);
+    bool const together = context.run(come_together(all));
+    REQUIRE(together);
 
-  std::uint64_t const before = allocations();
-  ::operator delete(::operator new(1));  // a call, which no compiler leaves out as it may leave out a new
-  CHECK(allocations() == before + 1);    // it counts
+    std::uint64_t const before = allocations();
+    ::operator delete(::operator new(1));  // a call, which no compiler leaves out as it may leave out a new
+    CHECK(allocations() == before + 1);    // it counts
 
-  for (operation const what : {&put, &get_content, &get_signed}) {
-    kad::node& by = what == &put ? *all.front() : *all.back();
-    auto const cost = context.run(cheapest(by, what));
-    REQUIRE(cost.has_value());
-    CHECK(*cost == 0);
-  }
-  context.run(close_all(all));
+    for (operation const what : {&put, &get_content, &get_signed}) {
+      kad::node& by = what == &put ? *all.front() : *all.back();
+      auto const cost = context.run(cheapest(by, what));
+      REQUIRE(cost.has_value());
+      CHECK(*cost == 0);
+    }
+    context.run(close_all(all));
+  });
 }

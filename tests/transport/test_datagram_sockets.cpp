@@ -4,9 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "io/backends.hpp"
 #include "kadoro/transport/datagram/datagram_transport.hpp"
-
-#include "kadoro/io/asio/context.hpp"
 
 using namespace kadoro;
 using namespace kadoro::transport;
@@ -23,39 +22,42 @@ class agreeable final : public handler {
 }  // namespace
 
 TEST_CASE("datagram over sockets: listening anywhere, it names addresses that can be dialled, and they can") {
-  io::asio::context context;
-  peer_book book_a;
-  peer_book book_b;
-  agreeable handler;
-  datagram::options how;
-  how.listen = io::endpoint::v4({0, 0, 0, 0}, 0);
-  auto const a = datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
-  auto const b = datagram::datagram_transport::open(context, book_b, crypto::identity::generate(context.random()), how);
-  REQUIRE(a.has_value());
-  REQUIRE(b.has_value());
-  (*b)->set_handler(&handler);
-  auto const places = (*b)->listen_addresses();
-  REQUIRE_FALSE(places.empty());
-  for (multiaddr const& place : places) {
-    auto const where = place.udp_endpoint();
-    REQUIRE(where);
-    CHECK_FALSE(where->is_unspecified());
-    CHECK(where->port() == (*b)->local().port());
-  }
-  auto const loopback =
-      std::find_if(places.begin(), places.end(), [](multiaddr const& p) { return p.udp_endpoint()->is_loopback(); });
-  REQUIRE(loopback != places.end());
-  peer_ref const to_b = book_a.intern(*loopback->peer());
-  to_b->add_address(loopback->without_peer(), false);
-  message put;
-  put.type = message_type::put_value;
-  put.key = as_bytes("key");
-  auto const answer = context.run((*a)->request(to_b, put));
-  CHECK(answer.has_value());
-  REQUIRE((*a)->observed());
-  CHECK((*a)->observed()->is_loopback());
-  context.run((*a)->close());
-  context.run((*b)->close());
+  io_test::on_each(io_test::real_backends(), [](io::context& context, io_test::backend const&) {
+    peer_book book_a;
+    peer_book book_b;
+    agreeable handler;
+    datagram::options how;
+    how.listen = io::endpoint::v4({0, 0, 0, 0}, 0);
+    auto const a =
+        datagram::datagram_transport::open(context, book_a, crypto::identity::generate(context.random()), how);
+    auto const b =
+        datagram::datagram_transport::open(context, book_b, crypto::identity::generate(context.random()), how);
+    REQUIRE(a.has_value());
+    REQUIRE(b.has_value());
+    (*b)->set_handler(&handler);
+    auto const places = (*b)->listen_addresses();
+    REQUIRE_FALSE(places.empty());
+    for (multiaddr const& place : places) {
+      auto const where = place.udp_endpoint();
+      REQUIRE(where);
+      CHECK_FALSE(where->is_unspecified());
+      CHECK(where->port() == (*b)->local().port());
+    }
+    auto const loopback =
+        std::find_if(places.begin(), places.end(), [](multiaddr const& p) { return p.udp_endpoint()->is_loopback(); });
+    REQUIRE(loopback != places.end());
+    peer_ref const to_b = book_a.intern(*loopback->peer());
+    to_b->add_address(loopback->without_peer(), false);
+    message put;
+    put.type = message_type::put_value;
+    put.key = as_bytes("key");
+    auto const answer = context.run((*a)->request(to_b, put));
+    CHECK(answer.has_value());
+    REQUIRE((*a)->observed());
+    CHECK((*a)->observed()->is_loopback());
+    context.run((*a)->close());
+    context.run((*b)->close());
+  });
 }
 
 namespace {
@@ -83,7 +85,7 @@ class keeper final : public handler {
 
 /// Two transports on loopback; `a` knows `b`, which has a handler.
 struct two_ends {
-  explicit two_ends(handler& of_b, datagram::options how = {}) {
+  two_ends(io::context& on, handler& of_b, datagram::options how = {}) : context(on) {
     how.listen = io::endpoint::v4({127, 0, 0, 1}, 0);
     auto const self = crypto::identity::generate(context.random());
     auto const other = crypto::identity::generate(context.random());
@@ -104,7 +106,7 @@ struct two_ends {
 
   result<message> ask(message const& what) { return context.run(a->request(to_b, what)); }
 
-  io::asio::context context;
+  io::context& context;
   peer_book book_a;
   peer_book book_b;
   std::unique_ptr<datagram::datagram_transport> a;
@@ -115,42 +117,46 @@ struct two_ends {
 }  // namespace
 
 TEST_CASE("datagram over sockets: values of 64 KiB go there and come back") {
-  keeper handler;
-  two_ends ends(handler);
-  chacha20_random random(1);
-  for (int i = 0; i < 20; ++i) {
-    bytes value(65536);
-    random.fill(value);
-    message put;
-    put.type = message_type::put_value;
-    put.key = as_bytes("key");
-    put.record.emplace();
-    put.record->value = value;
-    auto const stored = ends.ask(put);
-    REQUIRE(stored.has_value());
-    CHECK(handler.kept == value);
-    message get;
-    get.type = message_type::get_value;
-    get.key = as_bytes("key");
-    auto const found = ends.ask(get);
-    REQUIRE(found.has_value());
-    REQUIRE(found->records.size() == 1);
-    CHECK(equal(found->records[0].value, value));
-  }
+  io_test::on_each(io_test::real_backends(), [](io::context& context, io_test::backend const&) {
+    keeper handler;
+    two_ends ends(context, handler);
+    chacha20_random random(1);
+    for (int i = 0; i < 20; ++i) {
+      bytes value(65536);
+      random.fill(value);
+      message put;
+      put.type = message_type::put_value;
+      put.key = as_bytes("key");
+      put.record.emplace();
+      put.record->value = value;
+      auto const stored = ends.ask(put);
+      REQUIRE(stored.has_value());
+      CHECK(handler.kept == value);
+      message get;
+      get.type = message_type::get_value;
+      get.key = as_bytes("key");
+      auto const found = ends.ask(get);
+      REQUIRE(found.has_value());
+      REQUIRE(found->records.size() == 1);
+      CHECK(equal(found->records[0].value, value));
+    }
+  });
 }
 
 TEST_CASE("datagram over sockets: a session that is due gives way to another one, and no request fails") {
-  agreeable handler;
-  datagram::options how;
-  how.session_packets = 100;
-  two_ends ends(handler, how);
-  for (int i = 0; i < 1000; ++i) {
-    message ping;
-    ping.type = message_type::ping;
-    auto const answer = ends.ask(ping);
-    REQUIRE(answer.has_value());
-  }
-  std::uint64_t const rekeys = ends.a->counts().rekeys + ends.b->counts().rekeys;
-  CHECK(rekeys >= 5);
-  CHECK(rekeys <= 20);
+  io_test::on_each(io_test::real_backends(), [](io::context& context, io_test::backend const&) {
+    agreeable handler;
+    datagram::options how;
+    how.session_packets = 100;
+    two_ends ends(context, handler, how);
+    for (int i = 0; i < 1000; ++i) {
+      message ping;
+      ping.type = message_type::ping;
+      auto const answer = ends.ask(ping);
+      REQUIRE(answer.has_value());
+    }
+    std::uint64_t const rekeys = ends.a->counts().rekeys + ends.b->counts().rekeys;
+    CHECK(rekeys >= 5);
+    CHECK(rekeys <= 20);
+  });
 }
