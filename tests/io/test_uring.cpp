@@ -2,11 +2,15 @@
 
 #if defined(KADORO_WITH_URING)
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <optional>
@@ -15,6 +19,7 @@
 #include <vector>
 
 #include "kadoro/coro/sleep.hpp"
+#include "kadoro/io/posix/udp_descriptor.hpp"
 #include "kadoro/io/tcp_listener.hpp"
 #include "udp_peer.hpp"
 
@@ -27,14 +32,22 @@ namespace {
 std::unique_ptr<io::uring::context> open_or_skip(io::uring::options const& wanted = {}) {
   auto made = io::uring::context::open(wanted);
   if (made) return std::move(*made);
-  MESSAGE("skipped: " << made.error().message());
+  pass_over("uring", made.error().message());
   return nullptr;
 }
 
-std::unique_ptr<io::uring::ring> ring_or_skip() {
-  auto made = io::uring::ring::open({});
+/// For what is about a receive of many shots.
+std::unique_ptr<io::uring::context> multishot_or_skip(io::uring::options const& wanted = {}) {
+  auto made = open_or_skip(wanted);
+  if (!made || made->has().multishot) return made;
+  MESSAGE("skipped: no receive of many shots here: ", made->has().why_no_multishot);
+  return nullptr;
+}
+
+std::unique_ptr<io::uring::ring> ring_or_skip(io::uring::options const& wanted = {}) {
+  auto made = io::uring::ring::open(wanted);
   if (made) return std::move(*made);
-  MESSAGE("skipped: " << made.error().message());
+  pass_over("uring", made.error().message());
   return nullptr;
 }
 
@@ -206,9 +219,9 @@ TEST_CASE("uring: more operations than the queue has room for") {
   io::uring::options small;
   small.entries = 4;
   small.completion_entries = 8;
-  auto made = io::uring::ring::open(small);
+  auto const made = ring_or_skip(small);
   if (!made) return;
-  io::uring::ring& ring = **made;
+  io::uring::ring& ring = *made;
   std::vector<int> results;
   int destroyed = 0;
   switch_descriptor ready;
@@ -229,8 +242,8 @@ TEST_CASE("uring: more operations than the queue has room for") {
 TEST_CASE("uring: out of buffers, datagrams wait in the socket, and none is lost") {
   io::uring::options few;
   few.receive_buffers = 2;
-  auto const context = open_or_skip(few);
-  if (!context || !context->has().multishot) return;
+  auto const context = multishot_or_skip(few);
+  if (!context) return;
   check_burst(*context, 150);
   CHECK(context->counters().out_of_buffers > 0);
 }
@@ -239,15 +252,39 @@ TEST_CASE("uring: with a full completion queue, completions wait in the kernel, 
   io::uring::options few;
   few.entries = 2;
   few.completion_entries = 4;
-  auto const context = open_or_skip(few);
-  if (!context || !context->has().multishot) return;
+  auto const context = multishot_or_skip(few);
+  if (!context) return;
   check_burst(*context, 150);
   CHECK(context->counters().receives > 2);  // the kernel ended it, and it was started again
 }
 
+TEST_CASE("uring: more completions in one turn than their queue has room for: the turn counts it, none is lost") {
+  io::uring::options few;
+  few.entries = 2;
+  few.completion_entries = 4;
+  for (bool const multishot : {true, false}) {
+    CAPTURE(multishot);
+    few.multishot = multishot;
+    auto const context = open_or_skip(few);
+    if (!context) return;
+    peer client;
+    listen(client, *context, at("127.0.0.1:0"));
+    std::array<peer, 40> servers;
+    for (peer& each : servers) listen(each, *context, at("127.0.0.1:0"));
+    context->run(run_for(1us));  // the receives of all are under way
+    for (peer const& each : servers) client.port->send(each.port->local(), as_bytes("all at once"));
+    for (peer& each : servers) {
+      auto const arrived = context->run(coro::with_deadline(until_received(each, 1), duration(patience)));
+      CHECK(arrived.has_value());
+    }
+    CHECK(context->counters().completion_overflows > 0);
+    CHECK(client.port->counters().sent == servers.size());
+  }
+}
+
 TEST_CASE("uring: one receive brings many datagrams") {
-  auto const context = open_or_skip();
-  if (!context || !context->has().multishot) return;
+  auto const context = multishot_or_skip();
+  if (!context) return;
   check_burst(*context, 150);
   CHECK(context->counters().receives < 20);
 }
@@ -262,8 +299,8 @@ TEST_CASE("uring: the buffers of a port come back, though another port's receive
   };
   io::uring::options few;
   few.receive_buffers = 8;
-  auto const context = open_or_skip(few);
-  if (!context || !context->has().multishot) return;
+  auto const context = multishot_or_skip(few);
+  if (!context) return;
   peer client;
   listen(client, *context, at("127.0.0.1:0"));
   for (int i = 0; i < 20; ++i) {
@@ -351,15 +388,19 @@ coro::task<void> connect_one(io::context& from, endpoint to, std::optional<io::t
   if (stream) into.emplace(std::move(*stream));
 }
 
-tcp_pair connect_pair(io::context& caller, io::context& called) {
-  auto listener = io::tcp_listener::open(called, at("127.0.0.1:0"));
-  REQUIRE(listener.has_value());
+tcp_pair connect_pair(io::context& caller, io::context& called, io::tcp_listener& listener) {
   tcp_pair both;
-  caller.run(connect_one(caller, listener->local(), both.caller));
-  called.run(accept_one(*listener, both.called));
+  caller.run(connect_one(caller, listener.local(), both.caller));
+  called.run(accept_one(listener, both.called));
   REQUIRE(both.caller.has_value());
   REQUIRE(both.called.has_value());
   return both;
+}
+
+tcp_pair connect_pair(io::context& caller, io::context& called) {
+  auto listener = io::tcp_listener::open(called, at("127.0.0.1:0"));
+  REQUIRE(listener.has_value());
+  return connect_pair(caller, called, *listener);
 }
 
 /// How many bytes came until the end, or until it broke.
@@ -373,6 +414,63 @@ coro::task<result<std::size_t>> count_to_end(io::tcp_stream& from, std::size_t& 
 }
 
 }  // namespace
+
+namespace {
+
+/// The number of the one socket that is bound to `local`; -1: this process has none.
+int descriptor_of(io::endpoint const& local) {
+  for (int number = 0; number < 1024; ++number)
+    if (io::posix::bound_address(number) == local) return number;
+  return -1;
+}
+
+void set_buffer(int descriptor, int which, int size_bytes) {
+  REQUIRE(descriptor >= 0);
+  REQUIRE(::setsockopt(descriptor, SOL_SOCKET, which, &size_bytes, sizeof size_bytes) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("uring: of a send the system takes a part, and the rest follows") {
+  auto const context = open_or_skip();
+  if (!context) return;
+  io::asio::context other;
+  auto listener = io::tcp_listener::open(other, at("127.0.0.1:0"));
+  REQUIRE(listener.has_value());
+  set_buffer(descriptor_of(listener->local()), SO_RCVBUF, 4096);
+  auto both = connect_pair(*context, other, *listener);
+  int const sender = descriptor_of(both.caller->local());
+  set_buffer(sender, SO_SNDBUF, 4096);
+
+  // What one submission offers; both systems together have room for a part of it.
+  bytes data(64 * 1024);
+  context->random().fill(data);
+  auto const write = [](io::tcp_stream& to, bytes_view what) -> coro::task<void> {
+    auto const sent = co_await to.write(what);
+    CHECK(sent.has_value());
+  };
+  context->run(write(*both.caller, data));
+  context->run(run_for(5ms));
+  CHECK(both.caller->counters().sent_bytes == data.size());
+  int unconfirmed = 0;
+  REQUIRE(::ioctl(sender, SIOCOUTQ, &unconfirmed) == 0);
+  CHECK(unconfirmed > 0);
+  CHECK(unconfirmed < 48 * 1024);  // and the other end has confirmed less than its buffer is large
+
+  auto const keep_reading = [](io::tcp_stream& from, bytes& into, bool& done) -> coro::task<void> {
+    auto const got = co_await coro::with_deadline(from.read_exactly(into), duration(patience));
+    CHECK(got.has_value());
+    done = true;
+  };
+  bytes got(data.size());
+  bool done = false;
+  other.spawn(keep_reading(*both.called, got, done));
+  while (!done) {
+    context->run(run_for(100us));
+    other.run(run_for(100us));
+  }
+  CHECK(got == data);
+}
 
 TEST_CASE("uring: a context that goes hands over what its connections have taken") {
   auto context = open_or_skip();
@@ -481,6 +579,8 @@ TEST_CASE("uring: where a process was killed, the next one binds the same addres
 
 #else
 
-TEST_CASE("uring: this build is without it") { MESSAGE("skipped: built without liburing (Debian: liburing-dev)"); }
+TEST_CASE("uring: this build is without it") {
+  io_test::pass_over("uring", "built without liburing (Debian: liburing-dev)");
+}
 
 #endif
