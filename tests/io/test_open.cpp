@@ -98,7 +98,7 @@ TEST_CASE("open: where the kernel denies io_uring, Asio is taken and the cause i
   struct denial {
     long call;
     int cause;
-    char const* text;
+    std::string text;
   };
   denial const denials[] = {{__NR_io_uring_setup, EPERM, "seccomp filter"},
                             {__NR_io_uring_setup, ENOSYS, "has no io_uring"},
@@ -106,6 +106,7 @@ TEST_CASE("open: where the kernel denies io_uring, Asio is taken and the cause i
                             {__NR_io_uring_enter, EPERM, "cannot enter a ring"},
                             {__NR_io_uring_register, EPERM, "cannot enable a ring"}};
   environment const none(nullptr);
+  [[maybe_unused]] bool const has_rings = io::open(wanting(io::backend_choice::uring)).has_value();
   for (denial const& each : denials) {
     CAPTURE(each.text);
     auto const denied = [&](io::backend_choice what) {
@@ -123,6 +124,11 @@ TEST_CASE("open: where the kernel denies io_uring, Asio is taken and the cause i
     CHECK(begins(insisted, "error|io_uring: "));
     CHECK(has(insisted, "(asked for"));
 #if defined(KADORO_WITH_URING)
+    // Where there are no rings anyway, nobody gets as far as to use one.
+    if (!has_rings && each.call != __NR_io_uring_setup) {
+      pass_over("uring", each.text);
+      continue;
+    }
     CHECK(has(fallback, each.text));
     CHECK(has(insisted, each.text));
 #else
