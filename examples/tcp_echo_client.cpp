@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "kadoro/coro/deadline.hpp"
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/system/open.hpp"
 #include "kadoro/io/tcp_stream.hpp"
 
 using namespace kadoro;
@@ -49,7 +49,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "tcp_echo_client: %s\n", server.error().message().c_str());
     return 2;
   }
-  io::asio::context context;
+  auto const opened = io::open();
+  if (!opened) {
+    std::fprintf(stderr, "tcp_echo_client: %s\n", opened.error().message().c_str());
+    return 1;
+  }
+  io::context& context = **opened;
   auto const answer = context.run(ask(context, *server, text));
   if (!answer) {
     std::fprintf(stderr, "tcp_echo_client: %s: %s\n", server->to_string().c_str(), answer.error().message().c_str());

@@ -1,5 +1,5 @@
 // A TCP echo server: sends every byte back to where it came from, until SIGINT or SIGTERM. A connection that says
-// nothing for a minute is closed; there are at most a thousand.
+// nothing for a minute is closed; there are at most a thousand. KADORO_IO chooses what it runs on, as for its client.
 
 #include <chrono>
 #include <csignal>
@@ -8,7 +8,7 @@
 
 #include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/scope.hpp"
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/system/open.hpp"
 #include "kadoro/io/tcp_listener.hpp"
 
 using namespace kadoro;
@@ -52,13 +52,18 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "tcp_echo_server: %s\n", local.error().message().c_str());
     return 2;
   }
-  io::asio::context context;
+  auto const opened = io::open();
+  if (!opened) {
+    std::fprintf(stderr, "tcp_echo_server: %s\n", opened.error().message().c_str());
+    return 1;
+  }
+  io::context& context = **opened;
   auto listener = io::tcp_listener::open(context, *local);
   if (!listener) {
     std::fprintf(stderr, "tcp_echo_server: %s\n", listener.error().message().c_str());
     return 1;
   }
-  std::printf("echo on %s\n", listener->local().to_string().c_str());
+  std::printf("echo on %s\nio: %s\n", listener->local().to_string().c_str(), context.backend_details().c_str());
   std::fflush(stdout);
 
   coro::scope connections(context, {}, max_connections);

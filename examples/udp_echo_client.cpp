@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "kadoro/coro/deadline.hpp"
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/system/open.hpp"
 #include "kadoro/io/udp_socket.hpp"
 
 using namespace kadoro;
@@ -55,7 +55,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "udp_echo_client: at most %zu bytes of text\n", io::max_datagram_bytes);
     return 2;
   }
-  io::asio::context context;
+  auto const opened = io::open();
+  if (!opened) {
+    std::fprintf(stderr, "udp_echo_client: %s\n", opened.error().message().c_str());
+    return 1;
+  }
+  io::context& context = **opened;
   auto const any = server->is_v6() ? io::endpoint::v6({}, 0) : io::endpoint::v4({}, 0);
   auto socket = io::udp_socket::open(context, any);
   if (!socket) {

@@ -1,9 +1,10 @@
 // A UDP echo server: sends every datagram back to where it came from, until SIGINT or SIGTERM.
+// KADORO_IO chooses what it runs on, as for its client.
 
 #include <csignal>
 #include <cstdio>
 
-#include "kadoro/io/asio/context.hpp"
+#include "kadoro/io/system/open.hpp"
 #include "kadoro/io/udp_socket.hpp"
 
 using namespace kadoro;
@@ -31,13 +32,18 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "udp_echo_server: %s\n", local.error().message().c_str());
     return 2;
   }
-  io::asio::context context;
+  auto const opened = io::open();
+  if (!opened) {
+    std::fprintf(stderr, "udp_echo_server: %s\n", opened.error().message().c_str());
+    return 1;
+  }
+  io::context& context = **opened;
   auto socket = io::udp_socket::open(context, *local);
   if (!socket) {
     std::fprintf(stderr, "udp_echo_server: %s\n", socket.error().message().c_str());
     return 1;
   }
-  std::printf("echo on %s\n", socket->local().to_string().c_str());
+  std::printf("echo on %s\nio: %s\n", socket->local().to_string().c_str(), context.backend_details().c_str());
   std::fflush(stdout);
 
   context.spawn(echo(*socket));
