@@ -105,6 +105,7 @@ TEST_CASE("uring: it says what it took, and why not more") {
   REQUIRE(like_old != nullptr);
   CHECK(has(like_old->backend_details(), "poll and recvmmsg (multishot recvmsg into a buffer ring: not wanted)"));
   CHECK_FALSE(has(like_old->backend_details(), "defer taskrun"));
+  CHECK(has(like_old->backend_details(), " taskrun (deferred: not wanted), " + io::posix::udp_joining::probe().text()));
 }
 
 TEST_CASE("uring: an operation completes exactly once, whoever is faster") {
