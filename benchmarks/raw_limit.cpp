@@ -8,6 +8,8 @@
 #include <array>
 #include <cstring>
 #include <iostream>
+#include <memory>
+#include <span>
 #include <thread>
 
 #include "common/command.hpp"
@@ -39,25 +41,25 @@ constexpr int silence_ms = 500;  ///< after which a packet counts as lost
 using packet = byte_array<max_packet_bytes>;
 crypto::aead_key const shared_key{1, 2, 3};
 
-/// Puts a packet of `size_bytes` in all into `out`. The payload is what lies there already.
-void write_packet(packet& out, header const& head, std::size_t size_bytes) {
-  std::memcpy(out.data(), &head, sizeof head);
+/// Puts a packet of `size_bytes` in all at `out`. The payload is what lies there already.
+void write_packet(std::uint8_t* out, header const& head, std::size_t size_bytes) {
+  std::memcpy(out, &head, sizeof head);
   if (head.sealed == 0) return;
   std::size_t const plain_bytes = size_bytes - sizeof head - crypto::tag_bytes;
-  auto* const payload = out.data() + sizeof head;
-  crypto::seal(shared_key, head.counter, bytes_view(out.data(), sizeof head), bytes_view(payload, plain_bytes),
+  auto* const payload = out + sizeof head;
+  crypto::seal(shared_key, head.counter, bytes_view(out, sizeof head), bytes_view(payload, plain_bytes),
                bytes_span(payload, plain_bytes + crypto::tag_bytes));
 }
 
 /// The header of what came in; opens the rest if it is sealed.
-header read_packet(packet& in, std::size_t size_bytes) {
+header read_packet(std::uint8_t* in, std::size_t size_bytes) {
   header head;
   if (size_bytes < sizeof head) throw std::runtime_error("a packet without a header");
-  std::memcpy(&head, in.data(), sizeof head);
+  std::memcpy(&head, in, sizeof head);
   if (head.sealed == 0) return head;
-  auto* const payload = in.data() + sizeof head;
+  auto* const payload = in + sizeof head;
   std::size_t const sealed_bytes = size_bytes - sizeof head;
-  if (!crypto::open(shared_key, head.counter, bytes_view(in.data(), sizeof head), bytes_view(payload, sealed_bytes),
+  if (!crypto::open(shared_key, head.counter, bytes_view(in, sizeof head), bytes_view(payload, sealed_bytes),
                     bytes_span(payload, sealed_bytes - crypto::tag_bytes)))
     throw std::runtime_error("a packet that does not open");
   return head;
@@ -116,14 +118,14 @@ void answer_one_by_one(int fd, bool spin) {
     ssize_t const got = recvfrom(fd, buffer.data(), buffer.size(), spin ? MSG_DONTWAIT : 0,
                                  reinterpret_cast<sockaddr*>(&from), &length);
     if (got < 0) continue;
-    header const head = read_packet(buffer, static_cast<std::size_t>(got));
+    header const head = read_packet(buffer.data(), static_cast<std::size_t>(got));
     if (head.verify != 0 && !crypto::verify(self.public_key(), message, signature)) continue;
-    write_packet(buffer, head, head.answer_bytes);
+    write_packet(buffer.data(), head, head.answer_bytes);
     sendto(fd, buffer.data(), head.answer_bytes, 0, reinterpret_cast<sockaddr*>(&from), length);
   }
 }
 
-/// Packets with all that recvmmsg and sendmmsg need.
+/// Packets with all that sendmmsg needs.
 struct packet_batch {
   packet_batch() {
     for (std::size_t i = 0; i < batch_packets; ++i) {
@@ -134,14 +136,6 @@ struct packet_batch {
       messages[i].msg_hdr.msg_name = &addresses[i];
       messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
     }
-  }
-  std::size_t receive(int fd) {
-    for (std::size_t i = 0; i < batch_packets; ++i) {
-      parts[i].iov_len = packets[i].size();
-      messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
-    }
-    int const got = recvmmsg(fd, messages.data(), batch_packets, MSG_WAITFORONE, nullptr);
-    return got < 0 ? 0 : static_cast<std::size_t>(got);
   }
   /// What is not sent is lost: the client's patience ends.
   void send(int fd, std::size_t count) { static_cast<void>(joined.send(fd, std::span(messages).first(count))); }
@@ -154,15 +148,27 @@ struct packet_batch {
 };
 
 void answer_in_batches(int fd) {
-  packet_batch batch;
+  using receiver = bench::joined_receiver<batch_packets>;
+  constexpr std::size_t most = bench::cut_messages<batch_packets>::capacity;
+  receiver in(fd);
+  auto const out = std::make_unique<bench::joined_batch<most>>();
+  // For answers that would run into the packet behind.
+  auto const elsewhere = std::make_unique_for_overwrite<std::uint8_t[]>(most * max_packet_bytes);
   for (;;) {
-    std::size_t const count = batch.receive(fd);
-    for (std::size_t i = 0; i < count; ++i) {
-      header const head = read_packet(batch.packets[i], batch.messages[i].msg_len);
-      write_packet(batch.packets[i], head, head.answer_bytes);
-      batch.parts[i].iov_len = head.answer_bytes;
+    std::span<mmsghdr> const all = in.receive();
+    std::size_t used = 0;
+    for (mmsghdr& one : all) {
+      iovec& part = *one.msg_hdr.msg_iov;
+      header const head = read_packet(static_cast<std::uint8_t*>(part.iov_base), part.iov_len);
+      if (head.answer_bytes > max_packet_bytes) throw std::runtime_error("an answer of such a size cannot be");
+      if (head.answer_bytes > part.iov_len) {
+        part.iov_base = elsewhere.get() + used;
+        used += head.answer_bytes;
+      }
+      part.iov_len = head.answer_bytes;
+      write_packet(static_cast<std::uint8_t*>(part.iov_base), head, part.iov_len);
     }
-    batch.send(fd, count);
+    static_cast<void>(out->send(fd, all));
   }
 }
 
@@ -227,7 +233,7 @@ class client {
   json rate(exchange const& what) {
     bench::samples times(0);
     packet_batch out;
-    packet_batch in;
+    bench::joined_receiver<batch_packets> in(fd_);
     std::size_t answered = 0;
     std::size_t lost = 0;
     std::size_t under_way = 0;
@@ -235,15 +241,17 @@ class client {
       while (under_way < what.in_flight) {
         std::size_t const now = std::min(batch_packets, what.in_flight - under_way);
         for (std::size_t i = 0; i < now; ++i) {
-          write_packet(out.packets[i], next_header(what), what.request_bytes);
+          write_packet(out.packets[i].data(), next_header(what), what.request_bytes);
           out.parts[i].iov_len = what.request_bytes;
           out.addresses[i] = what.servers.front();
         }
         out.send(fd_, now);
         under_way += now;
       }
-      std::size_t const got = in.receive(fd_);
-      for (std::size_t i = 0; i < got; ++i) read_packet(in.packets[i], in.messages[i].msg_len);
+      std::span<mmsghdr> const all = in.receive();
+      for (mmsghdr const& one : all)
+        read_packet(static_cast<std::uint8_t*>(one.msg_hdr.msg_iov->iov_base), one.msg_hdr.msg_iov->iov_len);
+      std::size_t const got = all.size();
       if (got == 0) lost += under_way;
       answered += got;
       under_way -= got == 0 ? under_way : std::min(got, under_way);
@@ -285,7 +293,7 @@ class client {
             static_cast<std::uint16_t>(what.servers_verify)};
   }
   void send(exchange const& what, sockaddr_in const& to) {
-    write_packet(buffer_, next_header(what), what.request_bytes);
+    write_packet(buffer_.data(), next_header(what), what.request_bytes);
     sendto(fd_, buffer_.data(), what.request_bytes, 0, reinterpret_cast<sockaddr const*>(&to), sizeof to);
   }
   bool receive(bool spin) {
@@ -293,7 +301,7 @@ class client {
     for (;;) {
       ssize_t const got = recv(fd_, answer_.data(), answer_.size(), spin ? MSG_DONTWAIT : 0);
       if (got >= 0) {
-        read_packet(answer_, static_cast<std::size_t>(got));
+        read_packet(answer_.data(), static_cast<std::size_t>(got));
         return true;
       }
       if (!spin || bench::clock::now() > give_up) return false;

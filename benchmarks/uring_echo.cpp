@@ -8,12 +8,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
 #include <thread>
-#include <vector>
 
 #include "common/command.hpp"
 #include "common/joined.hpp"
@@ -23,7 +24,12 @@ namespace {
 
 constexpr unsigned ring_entries = 256;
 constexpr unsigned buffers = 64;  // a power of two; so few stay in the cache
-constexpr unsigned buffer_bytes = 2048 + sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_in);
+constexpr unsigned control_bytes = CMSG_SPACE(sizeof(int));
+constexpr unsigned buffer_bytes = static_cast<unsigned>(bench::longest_message_bytes) + sizeof(io_uring_recvmsg_out) +
+                                  sizeof(sockaddr_in) + control_bytes;
+constexpr unsigned stride_bytes = (buffer_bytes + 63) / 64 * 64;  // no multiple of a page, for the cache
+static_assert(stride_bytes % 4096 != 0);
+constexpr unsigned longest_answer_bytes = 2048;
 constexpr unsigned batch = 64;
 constexpr int group = 0;
 constexpr std::size_t answer_bytes_at = 8;  // in the header of raw_limit
@@ -51,6 +57,8 @@ class echo {
     io_uring_register_ring_fd(&ring_);  // saves a look-up at each call, where the kernel can
     make_buffers();
     shape_.msg_namelen = sizeof(sockaddr_in);
+    shape_.msg_controllen = control_bytes;
+    bench::take_joined(fd_, true);
   }
   echo(echo const&) = delete;
   echo& operator=(echo const&) = delete;
@@ -86,7 +94,7 @@ class echo {
     for (unsigned i = 0; i < buffers; ++i) give_back(static_cast<std::uint16_t>(i), static_cast<int>(i));
     io_uring_buf_ring_advance(free_, static_cast<int>(buffers));
   }
-  unsigned char* buffer(unsigned id) { return memory_.data() + std::size_t{id} * buffer_bytes; }
+  unsigned char* buffer(unsigned id) { return memory_.get() + std::size_t{id} * stride_bytes; }
   void give_back(std::uint16_t id, int place) {
     io_uring_buf_ring_add(free_, buffer(id), buffer_bytes, id, io_uring_buf_ring_mask(buffers), place);
   }
@@ -103,6 +111,7 @@ class echo {
     std::array<io_uring_cqe*, batch> done{};
     unsigned const count = io_uring_peek_batch_cqe(&ring_, done.data(), batch);
     taken_ = 0;
+    cut_.clear();
     bool again = false;
     for (unsigned i = 0; i < count; ++i) {
       if ((done[i]->flags & IORING_CQE_F_MORE) == 0) again = true;
@@ -115,28 +124,29 @@ class echo {
   }
 
   void take(std::uint16_t id, int size) {
-    ids_[taken_] = id;
+    ids_[taken_++] = id;
     io_uring_recvmsg_out* const out = io_uring_recvmsg_validate(buffer(id), size, &shape_);
-    parts_[taken_] = {};
-    messages_[taken_] = {};
-    if (out != nullptr) {
-      void* const payload = io_uring_recvmsg_payload(out, &shape_);
-      std::uint32_t wanted = 0;
-      std::memcpy(&wanted, static_cast<unsigned char*>(payload) + answer_bytes_at, sizeof wanted);
-      parts_[taken_] = {payload, wanted};
-      messages_[taken_].msg_hdr.msg_name = io_uring_recvmsg_name(out);
-      messages_[taken_].msg_hdr.msg_namelen = out->namelen;
-    }
-    messages_[taken_].msg_hdr.msg_iov = &parts_[taken_];
-    messages_[taken_].msg_hdr.msg_iovlen = 1;
-    ++taken_;
+    if (out == nullptr) return;
+    auto* const name = static_cast<unsigned char*>(io_uring_recvmsg_name(out));
+    msghdr beside{};
+    beside.msg_control = name + sizeof(sockaddr_in);
+    beside.msg_controllen = out->controllen;
+    cut_.add(name, out->namelen, static_cast<unsigned char*>(io_uring_recvmsg_payload(out, &shape_)),
+             io_uring_recvmsg_payload_length(out, size, &shape_), bench::segment_bytes_of(beside));
   }
 
   void answer() {
+    std::span<mmsghdr> const all = cut_.all();
+    for (mmsghdr& one : all) {
+      iovec& part = *one.msg_hdr.msg_iov;
+      std::uint32_t wanted = 0;
+      std::memcpy(&wanted, static_cast<unsigned char*>(part.iov_base) + answer_bytes_at, sizeof wanted);
+      part.iov_len = std::min(wanted, longest_answer_bytes);
+    }
     if (submits_)
-      submit(joined_.join(std::span(messages_).first(taken_)));
+      submit(joined_->join(all));
     else
-      static_cast<void>(joined_.send(fd_, std::span(messages_).first(taken_)));
+      static_cast<void>(joined_->send(fd_, all));
     for (unsigned i = 0; i < taken_; ++i) give_back(ids_[i], static_cast<int>(i));
     io_uring_buf_ring_advance(free_, static_cast<int>(taken_));
   }
@@ -144,7 +154,11 @@ class echo {
   /// The kernel sends a datagram as it takes the submission, so its buffers are free afterwards.
   void submit(std::span<mmsghdr> all) {
     for (mmsghdr& one : all) {
-      io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+      io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+      if (entry == nullptr) {
+        check(io_uring_submit(&ring_), "io_uring_enter");
+        entry = io_uring_get_sqe(&ring_);
+      }
       io_uring_prep_sendmsg(entry, fd_, &one.msg_hdr, 0);
       entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
     }
@@ -155,11 +169,13 @@ class echo {
   int fd_;
   io_uring ring_{};
   io_uring_buf_ring* free_ = nullptr;
-  std::vector<unsigned char> memory_ = std::vector<unsigned char>(std::size_t{buffers} * buffer_bytes);
+  // The longest answer to what stands at the very end is read from behind it.
+  std::unique_ptr<unsigned char[]> memory_ =
+      std::make_unique_for_overwrite<unsigned char[]>(std::size_t{buffers} * stride_bytes + longest_answer_bytes);
   msghdr shape_{};
-  std::array<mmsghdr, batch> messages_{};
-  bench::joined_batch<batch> joined_;
-  std::array<iovec, batch> parts_{};
+  bench::cut_messages<batch> cut_;
+  std::unique_ptr<bench::joined_batch<bench::cut_messages<batch>::capacity>> joined_ =
+      std::make_unique<bench::joined_batch<bench::cut_messages<batch>::capacity>>();
   std::array<std::uint16_t, batch> ids_{};
   unsigned taken_ = 0;
 };

@@ -21,6 +21,7 @@
 
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
+#include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/udp_socket.hpp"
 #include "own_network.hpp"
 #include "udp_peer.hpp"
@@ -122,6 +123,9 @@ TEST_CASE("backends: datagrams of one size to one address leave together, and ar
     if (on.is_simulated()) return;
     if (from->counters().sent_joined == 0) MESSAGE("this system does not cut messages: all were sent one by one");
     WARN(from->counters().sent_joined > sizes.size() / 2);
+    CHECK(one->counters().received == sizes.size());
+    if (from->counters().sent_joined > 0 && io::posix::udp_joining::probe().no_gro == 0)
+      CHECK(one->counters().received_joined > 0);
   });
 }
 

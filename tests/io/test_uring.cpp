@@ -91,12 +91,13 @@ void turn(io::uring::ring& on) {
   on.complete();
 }
 
-/// A burst that is in the socket before the loop looks; all of it must arrive.
+/// A burst that is in the socket before the loop looks; all of it must arrive. Each datagram is longer than the one
+/// before, so that none are joined: each takes a buffer and a completion.
 void check_burst(io::uring::context& context, std::uint64_t count) {
   peer server, client;
   listen(server, context, at("127.0.0.1:0"));
   listen(client, context, at("127.0.0.1:0"));
-  for (std::uint64_t i = 0; i < count; ++i) client.port->send(server.port->local(), as_bytes("burst"));
+  for (std::uint64_t i = 0; i < count; ++i) client.port->send(server.port->local(), bytes(1 + i));
   auto const arrived = context.run(coro::with_deadline(until_received(server, count), duration(patience)));
   CHECK(arrived.has_value());
   CHECK(server.received == count);
@@ -118,6 +119,7 @@ TEST_CASE("uring: it says what it took, and why not more") {
   REQUIRE(like_old != nullptr);
   CHECK(has(like_old->backend_details(), "poll and recvmmsg (multishot recvmsg into a buffer ring: not wanted)"));
   CHECK_FALSE(has(like_old->backend_details(), "defer taskrun"));
+  CHECK(has(like_old->backend_details(), " taskrun (deferred: not wanted), " + io::posix::udp_joining::probe().text()));
 }
 
 TEST_CASE("uring: an operation completes exactly once, whoever is faster") {

@@ -17,6 +17,7 @@ struct datagram {
 struct udp_counters {
   std::uint64_t received = 0;
   std::uint64_t received_bytes = 0;
+  std::uint64_t received_joined = 0;  ///< of these, in one message of the system with others of one sender (UDP_GRO)
   std::uint64_t sent = 0;
   std::uint64_t sent_bytes = 0;
   std::uint64_t sent_joined = 0;         ///< of these, in one call with others to the same address (UDP_SEGMENT)
@@ -28,6 +29,7 @@ struct udp_counters {
   udp_counters& operator+=(udp_counters const& more) noexcept {
     received += more.received;
     received_bytes += more.received_bytes;
+    received_joined += more.received_joined;
     sent += more.sent;
     sent_bytes += more.sent_bytes;
     sent_joined += more.sent_joined;
@@ -57,7 +59,7 @@ class udp_port {
   /// Receives what comes in, in batches, on the context's thread.
   class receiver {
    public:
-    /// Everything that one wake-up brought, in order.
+    /// What one wake-up brought, in order; where that is very much, in several calls.
     virtual void on_datagrams(std::span<datagram> batch) = 0;
     /// ICMP said that nobody listens at `to`. Forgeable: a hint for texts, never a reason to give up.
     virtual void on_unreachable(endpoint const& to) = 0;

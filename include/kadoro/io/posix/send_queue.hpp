@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kadoro/io/posix/socket_address.hpp"
+#include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
@@ -67,14 +68,13 @@ class send_batch {
     header.msg_controllen = sizeof control_[i].data;
     cmsghdr* const cut = CMSG_FIRSTHDR(&header);
     cut->cmsg_level = IPPROTO_UDP;
-    cut->cmsg_type = segment_option;
+    cut->cmsg_type = udp_segment_option;
     cut->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
     auto const segment = static_cast<std::uint16_t>(size);
     std::memcpy(CMSG_DATA(cut), &segment, sizeof segment);
   }
 
  private:
-  static constexpr int segment_option = 103;  // UDP_SEGMENT, which older headers do not have
   struct control {
     alignas(cmsghdr) char data[CMSG_SPACE(sizeof(std::uint16_t))];
   };
@@ -124,6 +124,7 @@ class send_queue {
   explicit send_queue(send_pool& pool) noexcept : pool_(pool) {}
 
   bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
 
   /// Copies `data`, at most `max_datagram_bytes`. False if the queue is full.
   bool push(endpoint const& to, bytes_view data) noexcept {

@@ -15,3 +15,4 @@
 #include "kadoro/io/posix/impl/tcp_descriptor.ipp"
 #include "kadoro/io/posix/impl/udp_channel.ipp"
 #include "kadoro/io/posix/impl/udp_descriptor.ipp"
+#include "kadoro/io/posix/impl/udp_joining.ipp"

@@ -3,10 +3,12 @@
 #include <chrono>
 #include <span>
 
-#include "kadoro/io/posix/kernel_drops.hpp"
 #include "kadoro/io/posix/receive_block.hpp"
+#include "kadoro/io/posix/receive_notes.hpp"
+#include "kadoro/io/posix/received_batch.hpp"
 #include "kadoro/io/posix/send_queue.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
+#include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
@@ -17,7 +19,7 @@ class udp_channel {
  public:
   /// `blocks` must live until `close`.
   udp_channel(int descriptor, send_pool& blocks) noexcept
-      : descriptor_(descriptor), local_(bound_address(descriptor)), queue_(blocks) {}
+      : descriptor_(descriptor), local_(bound_address(descriptor)), runs_(takes_segments(descriptor)), queue_(blocks) {}
   udp_channel(udp_channel const&) = delete;
   udp_channel& operator=(udp_channel const&) = delete;
 
@@ -38,8 +40,8 @@ class udp_channel {
   KADORO_DECL bool flush_early() noexcept;
   bool unsent() const noexcept { return !queue_.empty(); }
 
-  /// Hands a batch to the receiver, which there must be.
-  KADORO_DECL void deliver(std::span<datagram> batch);
+  /// Hands a batch to the receiver, and counts it. Where there is no receiver any more it is dropped, and counted.
+  KADORO_DECL void deliver(received_batch& batch);
   /// Hands what the socket has to the receiver, through `room`. For backends that are told when it is readable.
   KADORO_DECL void receive(receive_block& room);
 
@@ -51,7 +53,7 @@ class udp_channel {
 
   // For backends that receive by other means.
   udp_counters& counters() noexcept { return counters_; }
-  kernel_drops& drops() noexcept { return drops_; }
+  receive_notes& notes() noexcept { return notes_; }
 
  private:
   KADORO_DECL bool flush_some() noexcept;
@@ -60,8 +62,8 @@ class udp_channel {
   endpoint local_;
   udp_port::receiver* receiver_ = nullptr;
   udp_counters counters_;
-  kernel_drops drops_;
-  bool runs_ = true;  // the system may take several datagrams as one message
+  receive_notes notes_;
+  bool runs_;  // the system may take several datagrams as one message
   bool delivering_ = false;
   bool errors_due_ = false;                         // of an early flush
   std::chrono::steady_clock::time_point early_at_;  // the first of the latest pair

@@ -7,9 +7,9 @@ namespace kadoro::inline KADORO_ABI::io::posix {
 /// Asked of the system for both directions of a UDP socket, best effort: its limit may be lower.
 inline constexpr int udp_buffer_bytes = 4 << 20;
 
-/// A bound, non-blocking UDP socket with large buffers and an error queue for ICMP; IPv6 sockets are IPv6 only.
-/// The caller closes it. Errors: `address_in_use` (after 100 ms: see `bind_patiently`), `io_failure`, both naming
-/// `local` and the cause.
+/// A bound, non-blocking UDP socket with large buffers and an error queue for ICMP; IPv6 sockets are IPv6 only. Where
+/// the kernel has UDP_GRO, one message may be several datagrams: see `receive_notes`. The caller closes it. Errors:
+/// `address_in_use` (after 100 ms: see `bind_patiently`), `io_failure`, both naming `local` and the cause.
 KADORO_DECL result<int> open_udp_descriptor(endpoint const& local, udp_sharing sharing = udp_sharing::alone);
 
 /// The address that the system has bound `descriptor` to.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kadoro/base/result.hpp"
+#include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/uring/options.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::uring {
@@ -17,8 +18,10 @@ struct features {
   bool coop_taskrun = false;  ///< kernel 5.19: no interrupts for completions
   bool multishot = false;     ///< kernel 6.0: one submission receives datagram after datagram into a buffer ring
   std::string why_no_multishot;
+  posix::udp_joining joins;
 
-  /// `io_uring: multishot recvmsg, buffer ring, defer taskrun`, and why not where something is missing.
+  /// `io_uring: multishot recvmsg, buffer ring, defer taskrun, UDP_SEGMENT, UDP_GRO`, and why not where something is
+  /// missing.
   KADORO_DECL std::string text() const;
 
   /// Makes a small ring and uses it. Errors: `io_failure`, with the cause in words: no io_uring in this kernel,

@@ -8,7 +8,7 @@ namespace kadoro::inline KADORO_ABI::io::uring {
 struct options {
   unsigned entries = 256;              ///< of the submission queue
   unsigned completion_entries = 1024;  ///< of the completion queue; more completions wait in the kernel
-  unsigned receive_buffers = 64;       ///< datagrams that the kernel may hand over in one turn; rounded up to 2^n
+  unsigned receive_buffers = 64;       ///< messages that the kernel may hand over in one turn; rounded up to 2^n
   bool multishot = true;               ///< false: as a kernel before 6.0, datagrams by poll and recvmmsg
   bool defer_taskrun = true;           ///< false: as a kernel before 6.1
   duration spin_max{};                 ///< see `open_options::spin_max`

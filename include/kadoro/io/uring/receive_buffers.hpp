@@ -6,19 +6,21 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <utility>
 #include <vector>
 
 #include "kadoro/base/result.hpp"
-#include "kadoro/io/posix/kernel_drops.hpp"
+#include "kadoro/io/posix/lazy_memory.hpp"
+#include "kadoro/io/posix/receive_notes.hpp"
+#include "kadoro/io/posix/received_batch.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/udp_port.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::uring {
 
-/// Buffers that a ring's kernel side fills with datagrams as they come (a provided buffer ring), for all ports of a
-/// context. Each holds a header, the sender's address, control data, and the datagram. Unregistered and unmapped when
-/// it dies: the ring must live, and nothing that receives into them may be in flight.
+/// Buffers that a ring's kernel side fills with messages as they come (a provided buffer ring), for all ports of a
+/// context. Each holds a header, the sender's address, control data, and a datagram, or several of one sender.
+/// Unregistered and unmapped when it dies: the ring must live, and nothing that receives into them may be in flight.
 class receive_buffers {
  public:
   static constexpr std::uint16_t group = 0;
@@ -34,7 +36,7 @@ class receive_buffers {
   static msghdr header() noexcept {
     msghdr out{};
     out.msg_namelen = name_bytes;
-    out.msg_controllen = posix::kernel_drops::control_bytes;
+    out.msg_controllen = posix::receive_notes::control_bytes;
     return out;
   }
 
@@ -47,28 +49,31 @@ class receive_buffers {
     friend class receive_buffers;
     std::int32_t first_ = -1;
     std::int32_t last_ = -1;
+    std::int32_t next_ = -1;    // the first that is not yet taken apart
+    posix::message_cursor at_;  // in that one
   };
-  /// What came beside a datagram.
-  struct aside {
-    bytes_span control;
-    bool truncated = false;
-  };
-  /// Notes that `of` holds buffer `id`, into which the kernel has put `size_bytes` in all. What is not a whole datagram
-  /// is not among those of the list.
-  KADORO_DECL aside hold(held_list& of, std::uint16_t id, std::size_t size_bytes) noexcept;
-  /// The datagrams of a list, in order; valid until the next call.
-  std::span<datagram> gather(held_list const& of) noexcept {
+  /// Notes that `of` holds buffer `id`, into which the kernel has put `size_bytes` in all. What is not whole is
+  /// counted, and not among the datagrams of the list.
+  KADORO_DECL void hold(held_list& of, std::uint16_t id, std::size_t size_bytes, posix::receive_notes& notes,
+                        udp_counters& counters) noexcept;
+  /// The datagrams of a list, in order, batch by batch; empty after the last. Valid until the next call for any list.
+  posix::received_batch& next(held_list& of, udp_counters& counters) noexcept {
     batch_.clear();
-    for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
-      if (held const& one = held_[static_cast<std::size_t>(at)]; one.whole()) batch_.push_back(one.what);
+    while (of.next_ >= 0 && !batch_.full()) {
+      held const& one = held_[static_cast<std::size_t>(of.next_)];
+      if (one.whole())
+        batch_.add([&one]() -> endpoint const& { return one.from; }, one.data, one.segment_bytes, of.at_, counters);
+      if (one.whole() && !of.at_.done) break;
+      of.at_ = {};
+      of.next_ = one.next;
+    }
     return batch_;
   }
-  /// How many that are.
-  std::size_t count_of(held_list const& of) const noexcept {
-    std::size_t count = 0;
+  /// Counts a list of which nothing was taken as not read. It may be called while the batch of another one is in use.
+  void count_unread(held_list const& of, udp_counters& counters) const noexcept {
     for (std::int32_t at = of.first_; at >= 0; at = held_[static_cast<std::size_t>(at)].next)
-      count += held_[static_cast<std::size_t>(at)].whole() ? 1u : 0u;
-    return count;
+      if (held const& one = held_[static_cast<std::size_t>(at)]; one.whole())
+        posix::received_batch::count_unread(one.data.size(), one.segment_bytes, counters);
   }
   /// All buffers of a list go back to the kernel.
   void give_back(held_list& of) noexcept {
@@ -90,38 +95,44 @@ class receive_buffers {
 
   unsigned count() const noexcept { return count_; }
   /// Gives everything up without a word, where the kernel cannot be asked to let go any more.
-  void leak() noexcept { memory_ = nullptr; }
+  void leak() noexcept { memory_.leak(); }
 
  private:
   static constexpr unsigned name_bytes = 32;  // a sockaddr_in6, and what aligns the control data behind it
   static_assert(sizeof(sockaddr_in6) <= name_bytes);
   static constexpr unsigned head_bytes =
-      sizeof(io_uring_recvmsg_out) + name_bytes + static_cast<unsigned>(posix::kernel_drops::control_bytes);
-  static constexpr unsigned room_bytes = head_bytes + static_cast<unsigned>(max_datagram_bytes);
+      sizeof(io_uring_recvmsg_out) + name_bytes + static_cast<unsigned>(posix::receive_notes::control_bytes);
+  static constexpr unsigned room_bytes = head_bytes + static_cast<unsigned>(posix::max_message_bytes);
+  // No multiple of a page: the heads of all buffers would share a few lines of the cache.
   static constexpr unsigned stride_bytes = (room_bytes + 63) / 64 * 64;
+  static_assert(stride_bytes % 4096 != 0);
 
-  receive_buffers(io_uring& owner, void* memory, std::size_t bytes, unsigned count) noexcept
-      : owner_(owner), memory_(memory), bytes_(bytes), ring_(static_cast<io_uring_buf_ring*>(memory)), count_(count) {}
+  receive_buffers(io_uring& owner, posix::lazy_memory memory, unsigned count) noexcept
+      : owner_(owner),
+        memory_(std::move(memory)),
+        ring_(reinterpret_cast<io_uring_buf_ring*>(memory_.data())),
+        count_(count) {}
 
   struct held {
-    bool whole() const noexcept { return what.data.data() != nullptr; }
+    bool whole() const noexcept { return data.data() != nullptr; }
 
-    datagram what;
+    endpoint from;
+    bytes_span data;  // a datagram, or several
+    std::size_t segment_bytes = 0;
     std::int32_t next = -1;
   };
 
   std::uint8_t* room(std::uint16_t id) noexcept {
-    return static_cast<std::uint8_t*>(memory_) + count_ * sizeof(io_uring_buf) + std::size_t{id} * stride_bytes;
+    return memory_.data() + count_ * sizeof(io_uring_buf) + std::size_t{id} * stride_bytes;
   }
 
   io_uring& owner_;
-  void* memory_;
-  std::size_t bytes_;
+  posix::lazy_memory memory_;
   io_uring_buf_ring* ring_;
   unsigned count_;
   int waiting_ = 0;
   std::vector<held> held_;       // by buffer
-  std::vector<datagram> batch_;  // what a port hands out
+  posix::received_batch batch_;  // what a port hands out
 };
 
 }  // namespace kadoro::inline KADORO_ABI::io::uring

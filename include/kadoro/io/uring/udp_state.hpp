@@ -60,7 +60,6 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   friend class receive_operation;
 
   KADORO_DECL void received(int result, std::uint32_t flags) noexcept;
-  KADORO_DECL void keep(std::uint16_t buffer, std::size_t size_bytes) noexcept;
   KADORO_DECL void deliver_later() noexcept;
   KADORO_DECL void hand_out();
   KADORO_DECL void go_on() noexcept;

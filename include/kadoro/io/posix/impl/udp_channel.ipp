@@ -19,6 +19,8 @@ inline constexpr int attempts = 3;
 // each datagram, or for a few, would cost more than it gains.
 inline constexpr std::chrono::microseconds gather{10};
 inline constexpr std::chrono::microseconds early_period{100};
+// Answers to many batches in one turn must not find the queue full.
+inline constexpr std::size_t much_queued = max_queued_datagrams / 4;
 
 }  // namespace limits
 
@@ -32,17 +34,25 @@ KADORO_DECL bool udp_channel::push(endpoint const& to, bytes_view data) noexcept
   return false;
 }
 
-KADORO_DECL void udp_channel::deliver(std::span<datagram> batch) {
+KADORO_DECL void udp_channel::deliver(received_batch& batch) {
+  std::span<datagram> const datagrams = batch.datagrams();
+  if (receiver_ == nullptr) {
+    counters_.dropped_unread += datagrams.size();
+    return;
+  }
+  if (queue_.size() > limits::much_queued && !flush_some()) errors_due_ = true;
+  counters_.received += datagrams.size();
+  counters_.received_joined += batch.joined();
+  for (datagram const& one : datagrams) counters_.received_bytes += one.data.size();
   delivering_ = true;
   reset_on_exit const ends(delivering_);
-  receiver_->on_datagrams(batch);
+  receiver_->on_datagrams(datagrams);
 }
 
 KADORO_DECL void udp_channel::receive(receive_block& room) {
   bool anything = false;
   for (int i = 0; i < limits::batches_per_turn && receiver_ != nullptr; ++i) {
-    std::span<datagram> batch;
-    int const taken = room.receive(descriptor_, counters_, drops_, batch);
+    int const taken = room.receive(descriptor_);
     if (taken == -EAGAIN || taken == -EWOULDBLOCK) break;
     if (taken < 0) {
       drain_errors();  // the error was that of an earlier `send`; datagrams may wait behind it
@@ -50,8 +60,12 @@ KADORO_DECL void udp_channel::receive(receive_block& room) {
       continue;
     }
     anything = true;
-    if (!batch.empty()) deliver(batch);
-    if (static_cast<std::size_t>(taken) < receive_block::capacity) return;
+    while (true) {
+      received_batch& batch = room.next(counters_, notes_);
+      if (batch.empty()) break;
+      deliver(batch);
+    }
+    if (room.drained()) return;
   }
   // Woken for nothing: a call to send has seen the error, and its message still waits.
   if (!anything) drain_errors();

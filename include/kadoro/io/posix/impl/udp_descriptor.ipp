@@ -14,6 +14,7 @@
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/socket_option.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
+#include "kadoro/io/posix/udp_joining.hpp"
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
@@ -32,6 +33,7 @@ KADORO_DECL result<int> open_udp_descriptor(endpoint const& local, udp_sharing s
     detail::set_option(descriptor, IPPROTO_IP, IP_RECVERR, 1);
   }
   detail::set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
+  detail::set_option(descriptor, IPPROTO_UDP, udp_gro_option, 1);  // who receives must take messages apart
   detail::set_option(descriptor, SOL_SOCKET, SO_RCVBUF, udp_buffer_bytes);
   detail::set_option(descriptor, SOL_SOCKET, SO_SNDBUF, udp_buffer_bytes);
   if (sharing == udp_sharing::shared) detail::set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);

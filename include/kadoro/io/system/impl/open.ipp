@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/system/open.hpp"
 #if defined(KADORO_WITH_URING)
 #include "kadoro/io/uring/context.hpp"
@@ -25,7 +26,7 @@ namespace opening {  // not `detail`: that of the inline namespace would hide th
 
 inline std::unique_ptr<context> open_asio(open_options const& wanted, std::string const& why) {
   auto made = std::make_unique<asio::context>(wanted.spin_max);
-  made->set_backend_details("asio: " + why);
+  made->set_backend_details("asio: " + why + "; " + posix::udp_joining::probe().text());
   return made;
 }
 

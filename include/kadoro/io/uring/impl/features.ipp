@@ -121,6 +121,7 @@ KADORO_DECL result<features> features::probe(options const& wanted) {
     if (!found.defer_taskrun)
       found.why_no_defer_taskrun = wanted.defer_taskrun ? "this kernel does not know it" : "not wanted";
     found.coop_taskrun = flags == cooperative;
+    found.joins = posix::udp_joining::probe();
     // Whether it can be used at all: a filter may let rings be made, but not be used.
     int const disabled = enable_ring(ring.get());
     if (disabled != 0) return fail(ring_error("cannot enable a ring", disabled));
@@ -142,8 +143,11 @@ KADORO_DECL std::string features::text() const {
   std::string out = "io_uring: ";
   out += multishot ? "multishot recvmsg, buffer ring"
                    : "poll and recvmmsg (multishot recvmsg into a buffer ring: " + why_no_multishot + ")";
-  if (defer_taskrun) return out + ", defer taskrun";
-  return out + (coop_taskrun ? ", cooperative" : ", plain") + " taskrun (deferred: " + why_no_defer_taskrun + ")";
+  if (defer_taskrun)
+    out += ", defer taskrun";
+  else
+    out += (coop_taskrun ? ", cooperative" : ", plain") + (" taskrun (deferred: " + why_no_defer_taskrun) + ")";
+  return out + ", " + joins.text();
 }
 
 }  // namespace kadoro::inline KADORO_ABI::io::uring

@@ -74,11 +74,12 @@ KADORO_DECL void udp_state::on_writable(void* self) noexcept {
   port.owner_->flush_later(port.shared_from_this());
 }
 
-/// One completion: a datagram in a buffer, or an end.
+/// One completion: a message in a buffer, or an end.
 KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     auto const buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    keep(buffer, result < 0 ? 0 : static_cast<std::size_t>(result));
+    std::size_t const size_bytes = result < 0 ? 0 : static_cast<std::size_t>(result);
+    owner_->ring_->buffers()->hold(held_, buffer, size_bytes, channel_.notes(), channel_.counters());
   }
   if (result == -ENOBUFS)
     ++owner_->ring_->counters().out_of_buffers;  // they come back in this turn
@@ -89,13 +90,6 @@ KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
   refused_ = result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EAGAIN && result != -ECONNREFUSED &&
              result != -EHOSTUNREACH && result != -ENETUNREACH;
   deliver_later();
-}
-
-KADORO_DECL void udp_state::keep(std::uint16_t buffer, std::size_t size_bytes) noexcept {
-  receive_buffers::aside const beside = owner_->ring_->buffers()->hold(held_, buffer, size_bytes);
-  udp_counters& counters = channel_.counters();
-  channel_.drops().note(beside.control.data(), beside.control.size(), counters);
-  if (beside.truncated) ++counters.truncated;
 }
 
 KADORO_DECL void udp_state::deliver_later() noexcept {
@@ -123,7 +117,7 @@ KADORO_DECL void udp_state::deliver() {
     go_on();
 }
 
-/// The whole batch, and then its buffers go back: also if the receiver throws, or closes this port.
+/// All that has come, and then its buffers go back: also if the receiver throws, or closes this port.
 KADORO_DECL void udp_state::hand_out() {
   class guard {
    public:
@@ -139,17 +133,13 @@ KADORO_DECL void udp_state::hand_out() {
     udp_state& of_;
     receive_buffers& to_;
   };
-  guard const at_the_end(*this, *owner_->ring_->buffers());
-  udp_counters& counters = channel_.counters();
-  std::span<datagram> const batch = owner_->ring_->buffers()->gather(held_);
-  if (batch.empty()) return;
-  if (channel_.receiver() == nullptr) {
-    counters.dropped_unread += batch.size();
-    return;
+  receive_buffers& buffers = *owner_->ring_->buffers();
+  guard const at_the_end(*this, buffers);
+  while (true) {
+    posix::received_batch& batch = buffers.next(held_, channel_.counters());
+    if (batch.empty()) return;
+    channel_.deliver(batch);
   }
-  counters.received += batch.size();
-  for (datagram const& one : batch) counters.received_bytes += one.data.size();
-  channel_.deliver(batch);
 }
 
 KADORO_DECL void udp_state::go_on() noexcept {
@@ -165,7 +155,7 @@ KADORO_DECL void udp_state::close() noexcept {
   owner_->disarm(retry_);
   if (!handing_out_ && !held_.empty()) {  // another port's receiver closes this one, and something had come for it
     receive_buffers& all = *owner_->ring_->buffers();
-    channel_.counters().dropped_unread += all.count_of(held_);
+    all.count_unread(held_, channel_.counters());
     all.give_back(held_);
   }
   owner_ = nullptr;
