@@ -52,34 +52,41 @@ class asker {
 };
 
 struct batch {
-  asker& self;
+  std::deque<asker>& askers;  // the first `asking` of them
+  std::size_t asking;
   std::size_t count;
   std::size_t in_flight;
   std::size_t next = 0;
   std::size_t failures = 0;
 };
 
-coro::task<void> ask_some(batch& all) {
+coro::task<void> ask_some(batch& all, asker& by) {
   byte_array<32> key{};
   while (all.next < all.count) {
     std::size_t const index = all.next++;
     for (std::size_t i = 0; i < 8; ++i) key[i] = static_cast<std::uint8_t>(index * 0x9e3779b97f4a7c15U >> (8 * i));
-    bool const good = co_await all.self.ask(key);
+    bool const good = co_await by.ask(key);
     if (!good) ++all.failures;
   }
 }
 
 coro::task<void> spawn_all(coro::scope& children, batch& all) {
-  for (std::size_t i = 0; i < all.in_flight; ++i) children.spawn(ask_some(all));
+  for (std::size_t i = 0; i < all.in_flight; ++i) children.spawn(ask_some(all, all.askers[i % all.asking]));
   co_return;
 }
 
+io::udp_counters counters_of(batch const& all) {
+  io::udp_counters sum;
+  for (std::size_t i = 0; i < all.asking; ++i) sum += all.askers[i].counters();
+  return sum;
+}
+
 coro::task<json> run(batch& all) {
-  io::udp_counters const before = all.self.counters();
+  io::udp_counters const before = counters_of(all);
   auto const began = bench::clock::now();
   co_await coro::with_scope(spawn_all, std::ref(all));
   double const seconds = bench::us_between(began, bench::clock::now()) / 1e6;
-  io::udp_counters const after = all.self.counters();
+  io::udp_counters const after = counters_of(all);
   auto const average = [](std::uint64_t bytes, std::uint64_t packets) { return packets == 0 ? 0 : bytes / packets; };
   co_return json{
       {"answered", all.count - all.failures},
@@ -107,14 +114,16 @@ int main(int argc, char** argv) {
   auto const context = bench::open_context(settings.text("io", "auto"));
   auto const server = multiformats::multiaddr::parse(settings.text("server")).value();
   auto const who = server.peer().value();
-  asker self(*context, server, who);
+  std::deque<asker> askers;
   std::deque<asker> more;
   bench::say({{"ready", true}});
   std::string line;
   while (std::getline(std::cin, line) && line != "quit") {
     command const said(line);
     if (said.word() == "run") {
-      batch all{self, said.number("count", 1000), said.number("in_flight", 64)};
+      std::size_t const asking = said.number("askers", 1);
+      while (askers.size() < asking) askers.emplace_back(*context, server, who);
+      batch all{askers, asking, said.number("count", 1000), said.number("in_flight", 64)};
       bench::say(context->run(run(all)));
     } else if (said.word() == "sessions") {
       for (std::size_t i = 0; i < said.number("count", 100); ++i) more.emplace_back(*context, server, who);

@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cstring>
+#include <deque>
 #include <iostream>
 #include <memory>
 #include <span>
 #include <thread>
+#include <utility>
 
 #include "common/command.hpp"
 #include "common/joined.hpp"
@@ -95,6 +97,14 @@ class socket_fd {
     std::array<char, INET_ADDRSTRLEN> text{};
     inet_ntop(AF_INET, &at.sin_addr, text.data(), text.size());
     return std::string(text.data()) + ":" + std::to_string(ntohs(at.sin_port));
+  }
+  /// The same address, and a free port.
+  sockaddr_in any_port() const {
+    sockaddr_in at{};
+    socklen_t length = sizeof at;
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &length);
+    at.sin_port = 0;
+    return at;
   }
   void set_patience() const {
     timeval const wait{0, silence_ms * 1000};
@@ -181,6 +191,7 @@ struct exchange {
         request_bytes(line.number("request", 100)),
         answer_bytes(line.number("answer", 100)),
         in_flight(line.number("in_flight", 64)),
+        askers(line.number("askers", 1)),
         sealed(line.number("sealed") != 0),
         sign(line.number("sign") != 0),
         verify(line.number("verify") != 0),
@@ -198,6 +209,7 @@ struct exchange {
   std::size_t request_bytes;
   std::size_t answer_bytes;
   std::size_t in_flight;
+  std::size_t askers;
   bool sealed;
   bool sign;    ///< once an operation, before it is sent
   bool verify;  ///< once an operation, after the last answer
@@ -229,32 +241,25 @@ class client {
     return times.report();
   }
 
-  /// Keeps `in_flight` requests under way to the first server until `count` are answered.
+  /// Keeps `in_flight` requests under way to the first server until `count` are answered: of `askers`, each with a
+  /// socket of its own and the same share of them.
   json rate(exchange const& what) {
-    bench::samples times(0);
-    packet_batch out;
-    bench::joined_receiver<batch_packets> in(fd_);
+    bench::samples const times(0);
+    std::deque<asker> askers;
+    for (std::size_t i = 0; i < what.askers; ++i) askers.emplace_back(fd_.any_port());
+    std::size_t const share = what.in_flight / what.askers;
+    for (asker& each : askers) ask(what, each, share);
     std::size_t answered = 0;
     std::size_t lost = 0;
-    std::size_t under_way = 0;
-    while (answered + lost < what.count) {
-      while (under_way < what.in_flight) {
-        std::size_t const now = std::min(batch_packets, what.in_flight - under_way);
-        for (std::size_t i = 0; i < now; ++i) {
-          write_packet(out.packets[i].data(), next_header(what), what.request_bytes);
-          out.parts[i].iov_len = what.request_bytes;
-          out.addresses[i] = what.servers.front();
-        }
-        out.send(fd_, now);
-        under_way += now;
-      }
-      std::span<mmsghdr> const all = in.receive();
+    for (std::size_t turn = 0; answered + lost < what.count; ++turn) {
+      asker& by = askers[turn % askers.size()];
+      std::span<mmsghdr> const all = by.in.receive();
       for (mmsghdr const& one : all)
         read_packet(static_cast<std::uint8_t*>(one.msg_hdr.msg_iov->iov_base), one.msg_hdr.msg_iov->iov_len);
-      std::size_t const got = all.size();
-      if (got == 0) lost += under_way;
-      answered += got;
-      under_way -= got == 0 ? under_way : std::min(got, under_way);
+      answered += all.size();
+      if (all.empty()) lost += std::exchange(by.under_way, 0);
+      by.under_way -= std::min(all.size(), by.under_way);
+      ask(what, by, share);
     }
     json report = times.report();
     report["answered"] = answered;
@@ -280,6 +285,28 @@ class client {
   }
 
  private:
+  struct asker {
+    explicit asker(sockaddr_in const& at) : fd(at), in(fd) { fd.set_patience(); }
+
+    socket_fd fd;
+    bench::joined_receiver<batch_packets> in;
+    std::size_t under_way = 0;
+  };
+
+  /// Fills its share up.
+  void ask(exchange const& what, asker& by, std::size_t share) {
+    while (by.under_way < share) {
+      std::size_t const now = std::min(batch_packets, share - by.under_way);
+      for (std::size_t i = 0; i < now; ++i) {
+        write_packet(out_.packets[i].data(), next_header(what), what.request_bytes);
+        out_.parts[i].iov_len = what.request_bytes;
+        out_.addresses[i] = what.servers.front();
+      }
+      out_.send(by.fd, now);
+      by.under_way += now;
+    }
+  }
+
   bool run_crypto(std::string const& what, bytes const& message, byte_array<64> const& signature) {
     if (what == "sign") return self_.sign(message) == signature;
     if (what == "verify") return crypto::verify(self_.public_key(), message, signature);
@@ -314,6 +341,7 @@ class client {
   packet answer_{};
   bytes message_ = bytes(300);  // what is signed
   std::uint64_t counter_ = 0;
+  packet_batch out_;
 };
 
 json answer(client& self, command const& line) {

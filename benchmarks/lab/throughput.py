@@ -11,7 +11,7 @@ import time
 from . import stats
 from .latency import VALUE_BYTES, checked
 from .machine import start
-from .raw import EchoServer, Raw
+from .raw import AROUND, EchoServer, Raw
 from .results import run_blocks
 from .swarm import Kadoro, KadoroAsleep
 
@@ -19,6 +19,7 @@ IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 JUDGED = 32
 UNJUDGED_BLOCKS = 5  # of what no row is about
 SWEEP = "one sweep"
+ASKERS = 8  # of answers a second: as many as the other nodes of a swarm are
 REST_S = 1  # holders verify what was put once they are idle: that is not the reader's time
 KEYS = 1000  # content that is asked for again and again: nobody keeps what it has read
 
@@ -329,43 +330,49 @@ def answers(machine, results, blocks, seconds):
     server = swarm.nodes[3]
     asker = start(machine, "find_node_load", machine.asking_core, server=server.address, io=machine.backend)
     echo, raw = EchoServer(machine), Raw(machine, servers=1)
-    pings = Raw(machine, servers=1)  # a client that has asked for a rate has answers left that nobody waits for
     backends = backend_echoes(machine, results)
     try:
         asker.read()
-        asker.ask("run", count=5000)
+        asker.ask("run", count=5000, askers=ASKERS)
 
         def measure(block):
-            said, find_node = per_core_second(lambda: server.ask("usage")["cpu_s"],
-                                              lambda: asker.ask("run", count=int(40000 * seconds), in_flight=64))
-            block.add("kadoro", "find_node/core_s", [find_node])
-            block.add("kadoro", "find_node/s", [said["answered"] / said["seconds"]])
-            block.add("kadoro", "find_node_request_bytes", [said["request_bytes"]])
-            block.add("kadoro", "find_node_answer_bytes", [said["answer_bytes"]])
-            for name, sealed in (("echo", 0), ("sealed_echo", 1)):
-                ask = dict(servers=echo.at, count=int(100000 * seconds), request=said["request_bytes"],
-                           answer=said["answer_bytes"], in_flight=64, sealed=sealed)
-                got, per_core = per_core_second(echo.cpu_s, lambda: raw.client.ask("rate", **ask))
-                block.add("raw", f"{name}/core_s", [per_core])
-                block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
+            for askers, of in ((ASKERS, ""), (1, " of one")):
+                measure_askers(block, askers, of, 1 if askers == ASKERS else 0.5)
             # Each is verified by a server that answers one by one: what it takes is the verification.
-            ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=said["request_bytes"],
-                       answer=said["answer_bytes"], in_flight=64, sealed=1, servers_verify=1)
+            ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=AROUND, answer=AROUND, in_flight=64, sealed=1,
+                       servers_verify=1)
             got, per_core = per_core_second(lambda: raw.servers[0].ask("usage")["cpu_s"],
                                             lambda: raw.client.ask("rate", **ask))
             block.add("raw", "sealed_verified_echo/core_s", [per_core])
             block.add("raw", "sealed_verified_echo/s", [got["answered"] / got["seconds"]])
             for name, other in backends.items():
-                block.add(name, "io_echo_ping", pings.client.ask("rounds", servers=other.at, count=200, request=100,
-                                                                 answer=100)["us"])
-                ask = dict(servers=other.at, count=int(100000 * seconds), request=100, answer=100, in_flight=64)
-                got, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask("rate", **ask))
-                block.add(name, "io_echo/core_s", [per_core])
-                block.add(name, "io_echo/s", [got["answered"] / got["seconds"]])
+                block.add(name, "io_echo_ping", raw.client.ask("rounds", servers=other.at, count=200, request=100,
+                                                               answer=100)["us"])
 
-        run_blocks(results, "answers", blocks, measure, pings.ping)
+        def measure_askers(block, askers, of, share):
+            load = dict(in_flight=64, askers=askers)
+            said, find_node = per_core_second(lambda: server.ask("usage")["cpu_s"],
+                                              lambda: asker.ask("run", count=int(40000 * share * seconds), **load))
+            block.add("kadoro", f"find_node{of}/core_s", [find_node])
+            block.add("kadoro", f"find_node{of}/s", [said["answered"] / said["seconds"]])
+            if askers == ASKERS:
+                block.add("kadoro", "find_node_request_bytes", [said["request_bytes"]])
+                block.add("kadoro", "find_node_answer_bytes", [said["answer_bytes"]])
+            load["count"] = int(100000 * share * seconds)
+            for name, sealed in (("echo", 0), ("sealed_echo", 1)):
+                got, per_core = per_core_second(echo.cpu_s, lambda: raw.client.ask(
+                    "rate", servers=echo.at, request=said["request_bytes"], answer=said["answer_bytes"], sealed=sealed, **load))
+                block.add("raw", f"{name}{of}/core_s", [per_core])
+                block.add("raw", f"{name}{of}/s", [got["answered"] / got["seconds"]])
+            for name, other in backends.items():
+                got, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask(
+                    "rate", servers=other.at, request=100, answer=100, **load))
+                block.add(name, f"io_echo{of}/core_s", [per_core])
+                block.add(name, f"io_echo{of}/s", [got["answered"] / got["seconds"]])
+
+        run_blocks(results, "answers", blocks, measure, raw.ping)
     finally:
-        for each in [swarm, asker, echo, raw, pings] + list(backends.values()):
+        for each in [swarm, asker, echo, raw] + list(backends.values()):
             each.stop()
 
 
@@ -406,7 +413,10 @@ def judge_answers(results):
         results.compare("asio_vs_uring", ("asio", echo), ("uring", echo), median)
     for unit, how in (("core_s", "for each second of the server's core"), ("s", "by the clock")):
         for other in ("echo", "sealed_echo"):
-            results.report_ratio("throughput", f"FIND_NODE answers / {other}, {how}", ("kadoro", f"find_node/{unit}"),
-                                 ("raw", f"{other}/{unit}"))
+            for of, by in (("", ""), (" of one", ", one asker")):
+                results.report_ratio("throughput", f"FIND_NODE answers / {other}, {how}{by}",
+                                     ("kadoro", f"find_node{of}/{unit}"), ("raw", f"{other}{of}/{unit}"))
+    results.report_ratio("throughput", "UDP echo on io_uring / the same loop written by hand, one asker",
+                         ("uring", "io_echo of one/core_s"), ("raw_uring", "io_echo of one/core_s"))
     results.report_ratio("throughput", "echo by hand on io_uring, submitted sends / sendmmsg, for each second of its core",
                          ("raw_uring_submit", echo), ("raw_uring", echo))
