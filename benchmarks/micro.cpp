@@ -290,8 +290,12 @@ struct find_node_answer {
       addresses.push_back(address);
     }
     message.type = wire::message_type::find_node;
-    for (std::size_t i = 0; i < k; ++i)
-      message.closer.push_back({ids[i].bytes(), {addresses[i]}, wire::connection_type::connected});
+    for (std::size_t i = 0; i < k; ++i) {
+      wire::peer& contact = message.closer.emplace_back();
+      contact.id = ids[i].bytes();
+      contact.addresses.push_back(addresses[i]);
+      contact.connection = wire::connection_type::connected;
+    }
   }
   std::vector<multiformats::peer_id> ids;
   std::vector<bytes> addresses;
