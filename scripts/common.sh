@@ -6,7 +6,8 @@ export DEBIAN_FRONTEND=noninteractive
 # What the swarm needs, and what the tests need beyond it. Names of Debian 12.
 packages_swarm=(g++ cmake ninja-build pkg-config libsodium-dev nettle-dev libasio-dev libexpected-dev libprotozero-dev
   nlohmann-json3-dev libcli11-dev liburing-dev)
-packages_test=("${packages_swarm[@]}" liblmdb-dev clang-19 libclang-rt-19-dev llvm-19 clang-format-19 doctest-dev gcovr python3 git)
+packages_test=("${packages_swarm[@]}" liblmdb-dev clang-19 libclang-rt-19-dev llvm-19 clang-format-19 doctest-dev
+  libbenchmark-dev gcovr python3 git)
 # What the benchmarks need beyond the swarm: rivals, pictures, namespaces. Nobody else does.
 packages_bench=("${packages_swarm[@]}" liblmdb-dev python3 libbenchmark-dev liburing-dev libopendht-dev libtorrent-rasterbar-dev
   gnuplot-nox iproute2 util-linux)
