@@ -183,7 +183,7 @@ TEST_CASE("processes: two members on different backends find each other, and say
   scratch_folder const folder;
   program rendezvous(folder, {"rendezvous", "--listen", "127.0.0.1:0", "--io", "asio"});
   std::string const address = rendezvous.first_line();
-  CHECK(rendezvous.prints("io: asio: asked for\n"));
+  CHECK(rendezvous.prints("io: asio: asked for; "));
   program with_uring(folder, node(address, "0", {"--io", "uring"}));
   if (!with_uring.prints("io: io_uring: ")) {
     // This machine denies it: then that was an error with a cause, and `auto` is Asio, which says the same cause.
