@@ -69,11 +69,10 @@ def run(machine, results, rivals, blocks, count):
         swarms.append(KadoroOnAsio(machine, io="asio"))
     swarms += [rival(machine) for rival in rivals]
     try:
-        def measure(block, number=[0]):
-            number[0] += 1
+        def measure(block):
             measure_raw(raw, block, count)
             for swarm in swarms:
-                measure_swarm(swarm, block, number[0], count, swarm.kinds)
+                measure_swarm(swarm, block, block.number, count, swarm.kinds)
 
         run_blocks(results, "latency", blocks, measure, raw.ping)
         spinning(machine, results, raw, count)

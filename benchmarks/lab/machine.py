@@ -69,8 +69,10 @@ class Program:
         while True:
             watchdog = threading.Timer(self.patience_s, self.process.kill)
             watchdog.start()
-            line = self.process.stdout.readline()
-            watchdog.cancel()
+            try:
+                line = self.process.stdout.readline()
+            finally:  # or whoever is interrupted here would not end before it
+                watchdog.cancel()
             if not line:
                 raise RuntimeError(f"{' '.join(self.command)} ended with {self.process.wait()}")
             said = json.loads(line)

@@ -95,9 +95,10 @@ def in_blocks(spread, count):
 
 
 class Block:
-    """What one block measured; counts only if the machine was quiet."""
+    """What one block measured; counts only if the machine was quiet. `number`: of those that were tried, from 1 on."""
 
-    def __init__(self):
+    def __init__(self, number):
+        self.number = number
         self.samples = []
 
     def add(self, contestant, operation, samples):
@@ -109,8 +110,8 @@ def run_blocks(results, chapter, count, measure, ping_us):
     quiet gets what there is, and is told so. Blocks in which somebody failed never count. `ping_us()` gives raw ping-pongs
     of this moment."""
     kept, noisy, failed = [], [], []
-    for _ in range(3 * count):
-        block = Block()
+    for number in range(1, 3 * count + 1):
+        block = Block(number)
         try:
             before = ping_us()
             measure(block)

@@ -1,7 +1,6 @@
 """Operations a second: at how many in flight, asked of one node or of eight, on each backend, on one core and two; what
 they take on the wire; and answers a second of one core."""
 
-import itertools
 import os
 import signal
 import statistics
@@ -42,10 +41,9 @@ def run(machine, results, rivals, blocks, seconds, quick):
             puts_curve(results, swarms[0], asker)
             on_the_wire(results, swarms[0], asker)
 
-            def measure(block, number=[0]):
-                number[0] += 1
+            def measure(block):
                 gets_of(swarms[0], block, asker)
-                signed_gets(swarms[0], block, asker, number[0])
+                signed_gets(swarms[0], block, asker, block.number)
                 verify_us = stats.p50(raw.crypto("verify", 300, VALUE_BYTES))
                 block.add("raw", "verifications/s", [1e6 / verify_us])
                 for swarm in swarms[1:]:
@@ -157,14 +155,14 @@ class Place:
         self.finder.read()
         self.finder.ask("run", count=1000)
 
-    def measure(self, block, number):
+    def measure(self, block):
         with self.swarm.putting() as putter:
-            said = checked(self.swarm, "put", putter.ask("put", kind="content", tag=f"p{number}", bytes=VALUE_BYTES,
+            said = checked(self.swarm, "put", putter.ask("put", kind="content", tag=f"p{block.number}", bytes=VALUE_BYTES,
                                                          count=KEYS, in_flight=JUDGED))
         block.add(self.name, "puts/s", [rate(said)])
         with self.swarm.asking() as asker:
-            ask_gets(self.swarm, asker, KEYS // 10, JUDGED, tag=f"p{number}")
-            said = ask_gets(self.swarm, asker, 10 * KEYS, JUDGED, tag=f"p{number}")
+            ask_gets(self.swarm, asker, KEYS // 10, JUDGED, tag=f"p{block.number}")
+            said = ask_gets(self.swarm, asker, 10 * KEYS, JUDGED, tag=f"p{block.number}")
         block.add(self.name, "gets/s", [rate(said)])
         server = self.swarm.nodes[3]
         said, per_core = per_core_second(lambda: server.ask("usage")["cpu_s"],
@@ -188,12 +186,9 @@ def backends_and_cores(machine, results, raw, blocks):
                 results.skip(f"no backend {io} in this build, or none that works here",
                              f"puts, gets and FIND_NODE on {io}")
 
-        numbers = itertools.count(1)
-
         def measure(block):
-            number = next(numbers)
             for place in places:
-                place.measure(block, number)
+                place.measure(block)
 
         run_blocks(results, "backends and cores", blocks, measure, raw.ping)
     finally:

@@ -23,9 +23,8 @@ def stopped(machine, results, blocks, count):
     raw = Raw(machine, servers=1)
     truth = []
 
-    def measure(block, number=[0]):
+    def measure(block):
         """A fresh swarm each time: the one before knows who was stopped."""
-        number[0] += 1
         swarm = Kadoro(machine, io=machine.backend)
         try:
             majority = dict(kind="content", bytes=VALUE_BYTES, count=count, quorum="majority")

@@ -29,12 +29,11 @@ def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
             swarms = [Kadoro(machine, lab.hosts(), io=machine.backend)] + [r(machine, lab.hosts()) for r in rivals]
             starters = shards.contestants(machine, rivals)
 
-            def measure(block, number=[0]):
-                number[0] += 1
+            def measure(block):
                 block.add("raw", "wan_ping", raw.ping(20))
                 for swarm in swarms:
-                    put_and_get(swarm, block, f"wan{number[0]}", count)
-                watched(swarms[0], block, f"watched{number[0]}", count)
+                    put_and_get(swarm, block, f"wan{block.number}", count)
+                watched(swarms[0], block, f"watched{block.number}", count)
                 for each in starters:
                     times = shards.run_once(each, lab.hosts(4001))
                     block.add(each.name, "wan_announced_ms", times.announced)
