@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kadoro/io/posix/send_queue.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
 #include "kadoro/io/posix/udp_joining.hpp"
@@ -122,6 +123,71 @@ TEST_CASE("udp joining: the probe says what is missing, and why") {
   CHECK(udp_joining{}.text() == "UDP_SEGMENT, UDP_GRO");
   CHECK(udp_joining{0, ENOPROTOOPT}.text() == "UDP_SEGMENT, no UDP_GRO (Protocol not available)");
   CHECK(udp_joining{ENOPROTOOPT, 0}.text() == "no UDP_SEGMENT (Protocol not available), UDP_GRO");
+}
+
+TEST_CASE("udp joining: what one address is sent is one message, up to what the kernel cuts") {
+  endpoint const one = at("127.0.0.1:1");
+  endpoint const other = at("127.0.0.1:2");
+  auto const counts = [&](std::vector<endpoint> const& to, std::size_t size) {
+    io::posix::send_pool pool;
+    io::posix::send_queue queue(pool);
+    for (endpoint const& each : to) REQUIRE(queue.push(each, bytes(size)));
+    io::posix::send_batch& front = queue.front(true);
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < front.messages().size(); ++i) out.push_back(front.datagrams(i));
+    queue.clear();
+    return out;
+  };
+  using list = std::vector<std::size_t>;
+  CHECK(counts(std::vector(together, one), 500) == list{together});
+  CHECK(counts(std::vector(together + 3, one), 100) == list{together, 3});
+  CHECK(counts(std::vector(20, one), io::max_datagram_bytes) == list{16, 4});
+  CHECK(counts({one, one, other, one, one, one}, 100) == list{2, 1, 3});
+}
+
+TEST_CASE("udp joining: what goes on with a run waits for the end of the turn, for sixteen, or for 50 us") {
+  where_messages_are_cut([](io::context& context, backend const&) {
+    keeper server, client;
+    open(server, context);
+    open(client, context);
+    io::udp_counters const& counters = client.port->counters();
+    endpoint const to = server.port->local();
+    auto const send = [&](std::size_t count) {
+      std::uint64_t const before = counters.sent;
+      for (std::size_t i = 0; i < count; ++i) client.port->send(to, bytes(100));
+      return counters.sent - before;
+    };
+    auto const wait_a_little = [&] {
+      for (time_point const later = context.now() + 60us; context.now() < later;) continue;
+    };
+    CHECK(send(1) == 1);
+    wait_a_little();
+    CHECK(send(1) == 1);  // one by one is no run
+    std::uint64_t sent = counters.sent;
+    bool in_time = false;
+    for (int attempt = 0; attempt < 100 && !in_time; ++attempt) {  // this thread may have to wait for a core
+      send(10);
+      REQUIRE(wait_for(context, server, sent += 10));  // the last of them left joined, when the turn ended
+      time_point const began = context.now();
+      std::uint64_t const at_fifteen = send(15);
+      std::uint64_t const at_sixteen = send(1);
+      in_time = context.now() - began < 50us;
+      if (in_time) {
+        CHECK(at_fifteen == 0);
+        CHECK(at_sixteen == 16);
+        CHECK(counters.sent_joined > 16);
+      }
+      REQUIRE(wait_for(context, server, sent += 16));
+    }
+    CHECK(in_time);
+    send(10);
+    REQUIRE(wait_for(context, server, sent += 10));
+    CHECK(send(1) == 0);
+    wait_a_little();
+    CHECK(send(1) == 2);
+    REQUIRE(wait_for(context, server, sent + 2));
+    CHECK(counters.sent == sent + 2);
+  });
 }
 
 TEST_CASE("udp joining: every datagram of a message arrives for itself, in order, and the last may be shorter") {

@@ -53,6 +53,11 @@ class peer {
   /// It was slow, and has not been heard since: worth asking, not worth waiting for.
   bool doubtful() const noexcept { return slow_since > last_heard; }
   std::span<address const> addresses() const noexcept { return addresses_; }
+  /// Whether `where`, the binary form of a multiaddr, is one of them: then it needs no second look.
+  bool has_address(bytes_view where) const noexcept {
+    return std::any_of(addresses_.begin(), addresses_.end(),
+                       [where](address const& a) { return equal(a.where.bytes(), where); });
+  }
   /// Somebody has told of a place where nobody has looked yet: what is known of the peer may be of the past.
   KADORO_DECL bool has_untried_address() const noexcept;
 

@@ -19,10 +19,11 @@
 
 namespace kadoro::inline KADORO_ABI::io::posix {
 
-/// Room for datagrams, packed one behind the other: most are far smaller than the longest.
+/// Room for datagrams, packed one behind the other: most are far smaller than the longest. A message does not reach
+/// over two blocks, and holds no more than a block.
 struct send_block {
-  static constexpr std::size_t capacity = 32;
-  static constexpr std::size_t capacity_bytes = 4 * max_datagram_bytes;
+  static constexpr std::size_t capacity = 64;  // what the kernel cuts at most (UDP_MAX_SEGMENTS of older ones)
+  static constexpr std::size_t capacity_bytes = 16 * max_datagram_bytes;
 
   struct entry {
     endpoint to;

@@ -35,8 +35,9 @@ class udp_channel {
   /// Sends what is queued, as far as the system takes it at once. ICMP errors on the way go to the receiver.
   KADORO_DECL void flush();
   /// The same before the end of the loop turn, at most twice in 100 us, and not while this port delivers: whoever asks
-  /// many is answered by the first while it still asks the last, and what is sent close together leaves together.
-  /// No callback. False if something is left for `flush`.
+  /// many is answered by the first while it still asks the last, and what is sent close together leaves together. What
+  /// goes on with a run (several to one address, which left joined) waits for more of it: until there are 16, or for
+  /// 50 us. No callback. False if something is left for `flush`.
   KADORO_DECL bool flush_early() noexcept;
   bool unsent() const noexcept { return !queue_.empty(); }
 
@@ -57,6 +58,8 @@ class udp_channel {
 
  private:
   KADORO_DECL bool flush_some() noexcept;
+  KADORO_DECL bool early_is_due() noexcept;
+  KADORO_DECL bool run_is_due() noexcept;
 
   int descriptor_;  // -1 once closed
   endpoint local_;
@@ -68,6 +71,10 @@ class udp_channel {
   bool errors_due_ = false;                         // of an early flush
   std::chrono::steady_clock::time_point early_at_;  // the first of the latest pair
   bool early_again_ = false;                        // the second may follow
+  endpoint last_to_;                                // of what was queued last
+  bool ran_ = false;                                // what was sent last was a run
+  bool in_run_ = false;                             // and what was queued last goes on with it
+  std::chrono::steady_clock::time_point run_at_;    // its first in the queue
   send_queue queue_;
 };
 

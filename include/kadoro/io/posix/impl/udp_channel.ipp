@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <utility>
 
 #include "kadoro/io/posix/udp_channel.hpp"
 #include "kadoro/io/reset_on_exit.hpp"
@@ -19,6 +20,9 @@ inline constexpr int attempts = 3;
 // each datagram, or for a few, would cost more than it gains.
 inline constexpr std::chrono::microseconds gather{10};
 inline constexpr std::chrono::microseconds early_period{100};
+// Where a run is expected: so many gain little from waiting for more, and after so long the other end idles.
+inline constexpr std::size_t long_run = 16;
+inline constexpr std::chrono::microseconds run_patience{50};
 // Answers to many batches in one turn must not find the queue full.
 inline constexpr std::size_t much_queued = max_queued_datagrams / 4;
 
@@ -29,9 +33,13 @@ KADORO_DECL bool udp_channel::push(endpoint const& to, bytes_view data) noexcept
     ++counters_.truncated;
     return false;
   }
-  if (queue_.push(to, data)) return true;
-  ++counters_.dropped_queue_full;
-  return false;
+  if (!queue_.push(to, data)) {
+    ++counters_.dropped_queue_full;
+    return false;
+  }
+  in_run_ = ran_ && to == last_to_;
+  last_to_ = to;
+  return true;
 }
 
 KADORO_DECL void udp_channel::deliver(received_batch& batch) {
@@ -91,6 +99,7 @@ KADORO_DECL bool udp_channel::flush_some() noexcept {
         counters_.sent_bytes += front[i].msg_hdr.msg_iov->iov_len;
         if (together > 1) counters_.sent_joined += together;
       }
+      ran_ = batch.datagrams(static_cast<std::size_t>(sent) - 1) > 1;
       counters_.sent += datagrams;
       queue_.pop(datagrams);
       continue;
@@ -122,19 +131,25 @@ KADORO_DECL void udp_channel::flush() {
 }
 
 KADORO_DECL bool udp_channel::flush_early() noexcept {
-  if (delivering_) return false;
+  if (delivering_ || !(in_run_ ? run_is_due() : early_is_due())) return false;
+  if (!flush_some()) errors_due_ = true;
+  return !errors_due_ && queue_.empty();
+}
+
+KADORO_DECL bool udp_channel::early_is_due() noexcept {
   auto const now = std::chrono::steady_clock::now();
   auto const since = now - early_at_;
   if (since >= limits::early_period) {
     early_at_ = now;
-    early_again_ = true;
-  } else if (early_again_ && since >= limits::gather) {
-    early_again_ = false;
-  } else {
-    return false;
+    return early_again_ = true;
   }
-  if (!flush_some()) errors_due_ = true;
-  return !errors_due_ && queue_.empty();
+  return since >= limits::gather && std::exchange(early_again_, false);
+}
+
+KADORO_DECL bool udp_channel::run_is_due() noexcept {
+  auto const now = std::chrono::steady_clock::now();
+  if (queue_.size() == 1) run_at_ = now;
+  return queue_.size() >= limits::long_run || now - run_at_ >= limits::run_patience;
 }
 
 KADORO_DECL void udp_channel::drain_errors() {

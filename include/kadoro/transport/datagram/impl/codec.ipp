@@ -81,8 +81,10 @@ inline peer_list contacts_of(wire::message const& w, peer_book& book, peer_id co
     auto const id = peer_id::from_bytes(entry.id);
     if (!id || *id == self) continue;
     peer_ref const contact = book.intern(*id);
-    for (bytes_view const raw : entry.addresses)
+    for (bytes_view const raw : entry.addresses) {
+      if (contact->has_address(raw)) continue;  // as nearly always: hearsay adds nothing to it
       if (auto const where = multiaddr::from_bytes(raw)) contact->add_address(where->without_peer(), false);
+    }
     out.push_back(contact);
   }
   return out;
