@@ -16,7 +16,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 # The numbers of io_uring's calls are those of (nearly) every architecture.
 IO_URING_SETUP, IO_URING_ENTER, IO_URING_REGISTER = 425, 426, 427
 SETUP_R_DISABLED = 1 << 6
-FEATURES_OF_5_11 = 1 << 1 | 1 << 8  # NODROP, EXT_ARG
+FEATURES_OF_5_13 = 1 << 1 | 1 << 8 | 1 << 10  # NODROP, EXT_ARG, RSRC_TAGS
 ENABLE_RINGS = 12
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
@@ -34,7 +34,7 @@ def has_uring():
     begun = libc.syscall(IO_URING_REGISTER, ring, ENABLE_RINGS, None, 0) == 0
     entered = libc.syscall(IO_URING_ENTER, ring, 0, 0, 0, None, 0) == 0
     os.close(ring)
-    return begun and entered and parameters[5] & FEATURES_OF_5_11 == FEATURES_OF_5_11
+    return begun and entered and parameters[5] & FEATURES_OF_5_13 == FEATURES_OF_5_13
 
 
 def has_netns():

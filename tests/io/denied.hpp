@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstddef>
 #include <string>
 
@@ -14,6 +15,16 @@
 /// A process that the kernel denies a system call, as container runtimes do it.
 
 namespace io_test {
+
+template <std::size_t Size>
+bool install(sock_filter const (&code)[Size]) {
+  sock_fprog const program{Size, const_cast<sock_filter*>(code)};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/// Where a filter finds the low 32 bits of a call's second argument.
+inline constexpr unsigned low_half_of_second =
+    offsetof(seccomp_data, args) + sizeof(__u64) + (std::endian::native == std::endian::big ? sizeof(__u32) : 0);
 
 /// From now on `number` fails with `cause` in this process. Cannot be undone. False if the kernel has no such filters.
 inline bool deny(long number, int cause) {
@@ -23,8 +34,20 @@ inline bool deny(long number, int cause) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(cause)),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  sock_fprog const program{4, const_cast<sock_filter*>(code)};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return install(code);
+}
+
+/// The same for calls of `number` whose second argument is `what`.
+inline bool deny(long number, unsigned what, int cause) {
+  sock_filter const code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low_half_of_second),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, what, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(cause)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  return install(code);
 }
 
 /// What `test` returns in a child of this process; empty if the child died.

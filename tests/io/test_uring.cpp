@@ -250,6 +250,42 @@ TEST_CASE("uring: out of buffers, datagrams wait in the socket, and none is lost
   CHECK(context->counters().out_of_buffers > 0);
 }
 
+TEST_CASE("uring: a port that is flooded leaves buffers to the others") {
+  /// Whatever comes, more of it is there already.
+  class flooded final : public io::udp_port::receiver {
+   public:
+    void on_datagrams(std::span<io::datagram>) override { flood(); }
+    void on_unreachable(endpoint const&) override {}
+    void flood() {
+      for (std::size_t i = 0; i < 8; ++i) other->send(port->local(), bytes(1 + i));
+    }
+    std::unique_ptr<io::udp_port> port;
+    io::udp_port* other = nullptr;
+  };
+  io::uring::options few;
+  few.receive_buffers = 2;
+  auto const context = multishot_or_skip(few);
+  if (!context) return;
+  peer source;
+  listen(source, *context, at("127.0.0.1:0"));
+  std::array<flooded, 2> floods;
+  for (flooded& each : floods) {
+    each.port = std::move(*context->open_udp(at("127.0.0.1:0")));
+    each.port->set_receiver(&each);
+    each.other = source.port.get();
+    each.flood();
+  }
+  std::array<peer, 2> quiet;
+  for (peer& each : quiet) listen(each, *context, at("127.0.0.1:0"));
+  context->run(run_for(10ms));
+  for (peer const& each : quiet) source.port->send(each.port->local(), as_bytes("here I am"));
+  for (peer& each : quiet) {
+    auto const arrived = context->run(coro::with_deadline(until_received(each, 1), duration(patience)));
+    CHECK(arrived.has_value());
+  }
+  CHECK(has(context->counters_text(), " out_of_buffers="));
+}
+
 TEST_CASE("uring: with a full completion queue, completions wait in the kernel, and none is lost") {
   io::uring::options few;
   few.entries = 2;

@@ -65,6 +65,9 @@ class context : public coro::scheduler {
   std::string backend_details() const { return details_.empty() ? std::string(backend()) : details_; }
   void set_backend_details(std::string text) { details_ = std::move(text); }
 
+  /// What it has counted of its system that an operator may care about, ` name=value` each; empty if there was nothing.
+  virtual std::string counters_text() const { return {}; }
+
   /// Starts `work` on this context and owns it until it ends; an exception out of it is a programming error and ends
   /// the program. Whatever has not ended when the context is destroyed is destroyed with it.
   virtual void spawn(coro::task<void> work) = 0;

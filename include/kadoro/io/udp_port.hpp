@@ -22,7 +22,7 @@ struct udp_counters {
   std::uint64_t sent_bytes = 0;
   std::uint64_t sent_joined = 0;         ///< of these, in one call with others to the same address (UDP_SEGMENT)
   std::uint64_t dropped_queue_full = 0;  ///< `send` beyond the bound of the queue
-  std::uint64_t dropped_by_system = 0;   ///< the operating system refused the datagram for good
+  std::uint64_t dropped_by_system = 0;   ///< the operating system refused the datagram several times
   std::uint64_t dropped_unread = 0;      ///< came, but found the socket's buffer full, or no receiver any more
   std::uint64_t truncated = 0;           ///< longer than `max_datagram_bytes`, dropped
 

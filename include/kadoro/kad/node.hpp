@@ -140,7 +140,8 @@ class node {
   KADORO_DECL persistence_status persistence() const;
   /// Whether others can call this node, as far as it can know, and why.
   KADORO_DECL kad::reachability reachability() const;
-  /// What the transport has counted, and what the limits of this node have refused, one `name=value` a word.
+  /// What the transport and the context have counted, and what the limits of this node have refused, one `name=value` a
+  /// word.
   KADORO_DECL std::string counters_text() const;
 
   /// `who` must be removed before it goes.

@@ -39,8 +39,8 @@ struct open_options {
 inline namespace KADORO_OPEN_ABI {
 
 /// The context for real programs on this machine. `backend_details` says which it is, and why it is no other. Errors:
-/// `invalid_argument` for a KADORO_IO that means nothing; `io_failure` where io_uring was asked for and cannot be had,
-/// with the cause. Asio can always be had.
+/// `invalid_argument` for a KADORO_IO that means nothing; `io_failure`, with the cause, where io_uring was asked for
+/// and cannot be had, and where not even Asio can: in a process without descriptors.
 KADORO_DECL result<std::unique_ptr<context>> open(open_options const& wanted = {});
 
 }  // namespace KADORO_OPEN_ABI

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kadoro/coro/spawned.hpp"
@@ -58,6 +61,7 @@ class context final : public io::context {
 
   features const& has() const noexcept { return ring_->has(); }
   ring_counters const& counters() const noexcept { return ring_->counters(); }
+  KADORO_DECL std::string counters_text() const override;
   /// What the kernel has been asked to do and has not ended, but for what is always there.
   std::size_t under_way() const noexcept { return ring_->busy(); }
 
@@ -81,7 +85,11 @@ class context final : public io::context {
   KADORO_DECL std::unique_ptr<tcp_connection> adopt(int descriptor, endpoint const& remote, bool is_connected);
   KADORO_DECL void bury_ended() noexcept;
   KADORO_DECL void send_the_rest() noexcept;
-  void deliver_later(std::shared_ptr<detail::udp_state> port) { arrived_.push_back(std::move(port)); }
+  /// `starved`: another port had taken all buffers. So this one receives before those who did not starve.
+  void deliver_later(std::shared_ptr<detail::udp_state> port, bool starved) {
+    auto const place = starved ? arrived_.begin() + starved_++ : arrived_.end();
+    arrived_.insert(place, std::move(port));
+  }
   void flush_later(std::shared_ptr<detail::udp_state> port) { unsent_.push_back(std::move(port)); }
   KADORO_DECL static void on_wake(void* self) noexcept;
 
@@ -95,6 +103,7 @@ class context final : public io::context {
   timer_wheel wheel_;
   coro::list_node ports_;                                       // open ones, as `udp_state`
   std::vector<std::shared_ptr<detail::udp_state>> arrived_;     // ports with something to deliver
+  std::ptrdiff_t starved_ = 0;                                  // so many of these, the first, were starved
   std::vector<std::shared_ptr<detail::udp_state>> delivering_;  // the same, meanwhile
   std::vector<std::shared_ptr<detail::udp_state>> unsent_;      // ports with something to flush
   std::vector<std::shared_ptr<detail::udp_state>> flushing_;    // the same, meanwhile

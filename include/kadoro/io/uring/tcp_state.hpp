@@ -71,7 +71,7 @@ class tcp_state final : public coro::list_node {
 
   context* owner_;  // null once closed
   int descriptor_;
-  operation_ptr<connect_operation> connect_;  // null once closed, as the next two; this one also once connected
+  operation_ptr<connect_operation> connect_;  // null once closed, as the next two
   operation_ptr<stream_receive> receive_;
   operation_ptr<stream_send> send_;
   tcp_connection::owner* told_ = nullptr;

@@ -88,6 +88,7 @@ class udp_state final : public coro::list_node, public std::enable_shared_from_t
   bool flush_due_ = false;    // the owner will call `flush` at the end of its turn
   bool errors_ = false;       // the kernel has told of one
   bool refused_ = false;      // and it was none that the network can cause
+  bool starved_ = false;      // something waits for this port, but others had taken all buffers
 };
 
 }  // namespace detail

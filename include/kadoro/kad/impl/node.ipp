@@ -99,7 +99,7 @@ KADORO_DECL persistence_status node::persistence() const {
 KADORO_DECL kad::reachability node::reachability() const { return core_->reachability_now(); }
 
 KADORO_DECL std::string node::counters_text() const {
-  return core_->transport_->counters_text() + core_->refusals_text();
+  return core_->transport_->counters_text() + context().counters_text() + core_->refusals_text();
 }
 
 KADORO_DECL void node::add_observer(node_observer& who) { core_->observers_.push_back(&who); }

@@ -78,6 +78,10 @@ KADORO_DECL result<void> signal_watch::open(std::vector<int> const& signals) {
     slot.descriptor.store(made);
   }
   slot.used = true;
+  // A handler on another thread may have been on its way when the wait before this one ended.
+  slot.come.store(0);
+  std::uint64_t count = 0;
+  [[maybe_unused]] ssize_t const emptied = ::read(slot.descriptor.load(), &count, sizeof count);
   for (int const number : signals) {
     if (number < 1 || number > detail::last_signal) return failed(number, EINVAL);
     std::uint64_t const bit = std::uint64_t{1} << (number - 1);
@@ -111,9 +115,6 @@ KADORO_DECL signal_watch::~signal_watch() {
     auto const index = static_cast<std::size_t>(number);
     if (--table.watchers[index] == 0) ::sigaction(number, &table.before[index], nullptr);
   }
-  slot.come.store(0);
-  std::uint64_t count = 0;
-  [[maybe_unused]] ssize_t const emptied = ::read(slot.descriptor.load(), &count, sizeof count);
   slot.used = false;
 }
 
@@ -122,12 +123,12 @@ KADORO_DECL int signal_watch::descriptor() const noexcept {
 }
 
 KADORO_DECL int signal_watch::take() noexcept {
-  auto& come = detail::signals_of_process().slots[static_cast<std::size_t>(slot_)].come;
-  std::uint64_t const seen = come.load();
+  detail::signal_slot& slot = detail::signals_of_process().slots[static_cast<std::size_t>(slot_)];
+  std::uint64_t const seen = slot.come.load() & slot.wanted.load();
   for (int number = 1; number <= detail::last_signal; ++number) {
     std::uint64_t const bit = std::uint64_t{1} << (number - 1);
     if ((seen & bit) == 0) continue;
-    come.fetch_and(~bit);
+    slot.come.fetch_and(~bit);
     return number;
   }
   return 0;

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "kadoro/io/posix/udp_joining.hpp"
 #include "kadoro/io/system/open.hpp"
@@ -24,10 +26,14 @@ KADORO_DECL std::optional<backend_choice> parse_backend_choice(std::string_view 
 inline namespace KADORO_OPEN_ABI {
 namespace opening {  // not `detail`: that of the inline namespace would hide the one of io
 
-inline std::unique_ptr<context> open_asio(open_options const& wanted, std::string const& why) {
-  auto made = std::make_unique<asio::context>(wanted.spin_max);
-  made->set_backend_details("asio: " + why + "; " + posix::udp_joining::probe().text());
-  return made;
+inline result<std::unique_ptr<context>> open_asio(open_options const& wanted, std::string const& why) {
+  try {
+    auto made = std::make_unique<asio::context>(wanted.spin_max);
+    made->set_backend_details("asio: " + why + "; " + posix::udp_joining::probe().text());
+    return std::unique_ptr<context>(std::move(made));
+  } catch (std::system_error const& e) {  // of asio: this process may have no more descriptors
+    return fail(errc::io_failure, "asio: " + std::string(e.what()) + " (" + why + ")");
+  }
 }
 
 inline result<std::unique_ptr<context>> open_uring([[maybe_unused]] open_options const& wanted) {
@@ -56,7 +62,11 @@ KADORO_DECL result<std::unique_ptr<context>> open(open_options const& wanted) {
   }
   if (choice == backend_choice::asio) return opening::open_asio(wanted, asked);
   auto made = opening::open_uring(wanted);
-  if (made) return made;
+  if (made) {
+    if (choice == backend_choice::automatic) asked = "the best that can be had";
+    (*made)->set_backend_details((*made)->backend_details() + "; " + asked);
+    return made;
+  }
   if (choice == backend_choice::uring)
     return fail(
         error(made.error().code(), made.error().message() + " (" + asked + ", so it is not replaced by another)"));

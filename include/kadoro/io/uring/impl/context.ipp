@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "kadoro/coro/event.hpp"
 #include "kadoro/io/posix/signal_watch.hpp"
@@ -199,6 +200,7 @@ KADORO_DECL void context::turn() {
     inbox_->run();
   }
   delivering_.swap(arrived_);
+  starved_ = 0;
   for (auto const& port : delivering_) port->deliver();
   delivering_.clear();
   run_ready();
@@ -209,6 +211,15 @@ KADORO_DECL void context::turn() {
   flushing_.swap(unsent_);
   for (auto const& port : flushing_) port->flush();
   flushing_.clear();
+}
+
+KADORO_DECL std::string context::counters_text() const {
+  std::string text;
+  for (auto const& [name, count] : {std::pair{" out_of_buffers=", counters().out_of_buffers},
+                                    std::pair{" completion_overflows=", counters().completion_overflows},
+                                    std::pair{" streams_cut_off=", counters().streams_cut_off}})
+    if (count > 0) text += name + std::to_string(count);
+  return text;
 }
 
 KADORO_DECL void context::run_ready() {

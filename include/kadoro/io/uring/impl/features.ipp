@@ -106,6 +106,7 @@ KADORO_DECL result<features> features::probe(options const& wanted) {
       IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
   static constexpr unsigned cooperative =
       IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+  static constexpr unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_RSRC_TAGS;
   int failed = -EINVAL;
   for (unsigned const flags : {deferred, cooperative, 0u}) {
     if (flags == deferred && !wanted.defer_taskrun) continue;
@@ -113,8 +114,7 @@ KADORO_DECL result<features> features::probe(options const& wanted) {
     failed = ring.status();
     if (failed == -EINVAL) continue;  // this kernel is older than these flags
     if (failed != 0) break;
-    if (!ring.has(IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP))
-      return fail(errc::io_failure, "io_uring: this kernel is too old, it needs 5.11 or newer");
+    if (!ring.has(needed)) return fail(errc::io_failure, "io_uring: this kernel is too old, it needs 5.13 or newer");
     features found;
     found.setup_flags = flags;
     found.defer_taskrun = flags == deferred;

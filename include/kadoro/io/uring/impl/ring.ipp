@@ -16,6 +16,9 @@ namespace limits {
 inline constexpr int drain_waits = 200;
 inline constexpr duration drain_wait = std::chrono::milliseconds(10);
 
+// The kernel does a share of its deferred work at a time; the end of what was disposed of may stand behind others.
+inline constexpr int shares_of_work = 16;
+
 }  // namespace limits
 
 namespace detail {
@@ -86,7 +89,10 @@ KADORO_DECL void ring::dispose(std::unique_ptr<operation> what) noexcept {
   operation& parked = *what.release();
   cancel(parked);
   hand_over();
-  ::io_uring_submit_and_get_events(&ring_);
+  for (int i = 0; i < limits::shares_of_work; ++i) {
+    ::io_uring_submit_and_get_events(&ring_);
+    if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) == 0) return;
+  }
 }
 
 KADORO_DECL bool ring::ready() const noexcept {

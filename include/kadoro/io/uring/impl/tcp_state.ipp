@@ -79,7 +79,10 @@ KADORO_DECL result<tcp_read> tcp_state::try_read(bytes_span into) {
 
 KADORO_DECL void tcp_state::received(int result) noexcept {
   if (leaving_) {  // nobody reads this any more, and the other end must know
-    if (result > 0) cause_ = ECONNRESET;
+    if (result > 0) {
+      if (unsent()) ++owner_->ring_->counters().streams_cut_off;
+      cause_ = ECONNRESET;
+    }
     return settle();
   }
   if (is_to_be_repeated(result)) return owner_->ring_->start(*receive_);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "kadoro/io/uring/context.hpp"
 #include "kadoro/io/uring/udp_state.hpp"
@@ -81,10 +82,12 @@ KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
     std::size_t const size_bytes = result < 0 ? 0 : static_cast<std::size_t>(result);
     owner_->ring_->buffers()->hold(held_, buffer, size_bytes, channel_.notes(), channel_.counters());
   }
-  if (result == -ENOBUFS)
+  if (result == -ENOBUFS) {
     ++owner_->ring_->counters().out_of_buffers;  // they come back in this turn
-  else if (result < 0 && result != -ECANCELED)
+    starved_ = held_.empty();
+  } else if (result < 0 && result != -ECANCELED) {
     errors_ = true;
+  }
   // What ICMP said is one thing, and an attempt that found nothing another; only what is neither must not be repeated
   // at once.
   refused_ = result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EAGAIN && result != -ECONNREFUSED &&
@@ -95,7 +98,7 @@ KADORO_DECL void udp_state::received(int result, std::uint32_t flags) noexcept {
 KADORO_DECL void udp_state::deliver_later() noexcept {
   if (deliver_due_) return;
   deliver_due_ = true;
-  owner_->deliver_later(shared_from_this());
+  owner_->deliver_later(shared_from_this(), std::exchange(starved_, false));
 }
 
 KADORO_DECL void udp_state::deliver() {
