@@ -20,38 +20,17 @@ constexpr bool is_read(message_type type) noexcept {
          type == message_type::get_providers;
 }
 
-/// One request or answer as Kademlia sees it: peers are references, bytes are views, encoding happens below.
-///
-/// Whoever builds a message keeps the viewed bytes alive until the operation that takes it completes. A received
-/// message keeps its own bytes alive in `storage`, as long as a copy of it exists.
-struct message {
-  /// As new, but the lists keep their memory.
-  void reset() {
-    message fresh;
-    records.clear();
-    contacts.clear();
-    providers.clear();
-    fresh.records.swap(records);
-    fresh.contacts.swap(contacts);
-    fresh.providers.swap(providers);
-    *this = std::move(fresh);
-  }
-
+/// One request or answer as Kademlia sees it, without its lists.
+struct message_fields {
   message_type type = message_type::ping;
   bytes_view key;
   std::optional<wire::record> record;
-  /// In an answer: publishers in the order of `cursor_of`, as `providers` are; the transport sends what fits. In a
-  /// request (a push): all of them, or `too_large`.
-  pooled_vector<wire::record> records;
-  /// Only those with a confirmed address are sent, and only that. In an answer: what fits. In a request (a push): all.
-  peer_list contacts;
   std::optional<errc> refusal;        ///< in an answer: why the peer did not do it
   std::uint64_t records_cursor = 0;   ///< request: go on from here; answer: 0 = that was all, else where to go on
   std::uint32_t contacts_cursor = 0;  ///< likewise, for `contacts`
   std::uint64_t sequence = 0;
-  std::uint64_t since = 0;              ///< of a push, and of the answer to a watch: see `wire::message`
-  std::uint64_t head = 0;               ///< likewise
-  pooled_vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
+  std::uint64_t since = 0;  ///< of a push, and of the answer to a watch: see `wire::message`
+  std::uint64_t head = 0;   ///< likewise
   bytes_view refusal_text;  ///< with `refused_validator`: its reason; of a peer, so not to be printed as it is
   wire::durability durability = wire::durability::not_said;
   bool brief = false;  ///< of a get_value: whoever has a record sends no contacts
@@ -59,6 +38,27 @@ struct message {
   bool unsolicited = false;
   std::uint32_t retry_after_ms = 0;  ///< with `refused_rate`: when the same may be asked again; 0: not said
   std::shared_ptr<bytes const> storage;
+};
+
+/// One request or answer: peers are references, bytes are views, encoding happens below.
+///
+/// Whoever builds a message keeps the viewed bytes alive until the operation that takes it completes. A received
+/// message keeps its own bytes alive in `storage`, as long as a copy of it exists.
+struct message : message_fields {
+  /// As new, but the lists keep their memory.
+  void reset() {
+    static_cast<message_fields&>(*this) = {};
+    records.clear();
+    contacts.clear();
+    providers.clear();
+  }
+
+  /// In an answer: publishers in the order of `cursor_of`, as `providers` are; the transport sends what fits. In a
+  /// request (a push): all of them, or `too_large`.
+  pooled_vector<wire::record> records;
+  /// Only those with a confirmed address are sent, and only that. In an answer: what fits. In a request (a push): all.
+  peer_list contacts;
+  pooled_vector<wire::peer> providers;  ///< of add_provider and get_providers; the transport sends what fits
 };
 
 /// Why a peer refused, in words; for an answer that is a refusal.

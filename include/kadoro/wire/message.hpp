@@ -106,8 +106,25 @@ struct peer {
   connection_type connection = connection_type::not_connected;  ///< field 3
 };
 
+/// One request or answer, without its lists.
+struct message_fields {
+  message_type type = message_type::put_value;  ///< field 1
+  bytes_view key;                               ///< field 2
+  std::optional<wire::record> record;           ///< field 3
+  std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
+  std::uint64_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
+  std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
+  std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
+  std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
+  std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
+  std::uint32_t retry_after_ms = 0;  ///< field 1080: with a refusal, when the same may be asked again
+  bytes_view refusal_text;           ///< field 1030: what a validator said, at most `message::max_refusal_text_bytes`
+  wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
+  bool brief = false;  ///< field 1017: of a get_value: no contacts where there is a record
+};
+
 /// One request or answer.
-struct message {
+struct message : message_fields {
   /// As new, but the lists keep their memory.
   KADORO_DECL void reset();
 
@@ -116,22 +133,9 @@ struct message {
   static constexpr std::size_t max_records = 64;
   static constexpr std::size_t max_refusal_text_bytes = 200;
 
-  message_type type = message_type::put_value;  ///< field 1
-  bytes_view key;                               ///< field 2
-  std::optional<wire::record> record;           ///< field 3
-  pooled_vector<peer> closer;                   ///< field 8
-  pooled_vector<peer> providers;                ///< field 9
-  pooled_vector<wire::record> records;          ///< field 1010: all publishers of the key
-  std::uint32_t refusal = 0;          ///< field 1011: 0 = no refusal, else a reason (docs/datagram.md lists them)
-  std::uint64_t records_cursor = 0;   ///< field 1012: in a request, where to go on; in an answer, 0 or the next value
-  std::uint32_t contacts_cursor = 0;  ///< field 1013: likewise, for `closer`
-  std::uint64_t sequence = 0;         ///< field 1014: of a renew; of a watch, the last change that the watcher knows of
-  std::uint64_t since = 0;            ///< field 1015: of a push: the changes behind this one, up to `sequence`; 0: all
-  std::uint64_t head = 0;  ///< field 1016: of a push: the last change that there is; more than `sequence`: more follows
-  std::uint32_t retry_after_ms = 0;  ///< field 1080: with a refusal, when the same may be asked again
-  bytes_view refusal_text;           ///< field 1030: what a validator said, at most `max_refusal_text_bytes`
-  wire::durability durability = wire::durability::not_said;  ///< field 1020: of a put and of a renew
-  bool brief = false;  ///< field 1017: of a get_value: no contacts where there is a record
+  pooled_vector<peer> closer;           ///< field 8
+  pooled_vector<peer> providers;        ///< field 9
+  pooled_vector<wire::record> records;  ///< field 1010: all publishers of the key
 };
 
 /// The exact size that `encode` will produce.

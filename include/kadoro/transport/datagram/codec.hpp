@@ -32,9 +32,13 @@ struct answer_page {
 /// Cuts an answer. Records come first, then providers, then contacts; what does not fit is left out, and the cursors
 /// say where to go on. `m.records` are those from the cursor of the request on, and `m.contacts_cursor` is how many
 /// contacts the requester has passed; on the wire that is one more, so that 0 stays "that was all" when not even the
-/// first contact fits. The page views what `m` does. The memory of a `used` page, whose message is
-/// as new, serves again.
-KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large, answer_page used = {});
+/// first contact fits. The page views what `m` does.
+KADORO_DECL void cut_answer(message const& m, std::size_t room, oversized large, answer_page& out);
+inline answer_page cut_answer(message const& m, std::size_t room, oversized large) {
+  answer_page out;
+  cut_answer(m, room, large, out);
+  return out;
+}
 
 /// Decodes a request. `room` is memory to work in, which serves again and again. Views stay in `data`. Contacts in it
 /// are skipped: a request teaches nothing. Fails with `malformed` or `too_large`.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <protozero/basic_pbf_writer.hpp>
 #include <protozero/buffer_fixed.hpp>
@@ -43,10 +44,10 @@ class size_counter {
   std::size_t size() const noexcept { return size_; }
 
  private:
-  static std::size_t varint_size(std::uint64_t value) noexcept {
-    return static_cast<std::size_t>(protozero::length_of_varint(value));
+  static constexpr std::size_t varint_size(std::uint64_t value) noexcept {  // seven bits a byte
+    return (static_cast<std::size_t>(std::bit_width(value | 1)) + 6) / 7;
   }
-  static std::size_t tag_size(std::uint32_t field) noexcept { return varint_size(std::uint64_t{field} << 3); }
+  static constexpr std::size_t tag_size(std::uint32_t field) noexcept { return varint_size(std::uint64_t{field} << 3); }
   void add_length_delimited(std::uint32_t field, std::size_t length) noexcept {
     size_ += tag_size(field) + varint_size(length) + length;
   }
@@ -255,14 +256,10 @@ inline void read_message(bytes_view data, message& m) {
 }  // namespace detail
 
 KADORO_DECL void message::reset() {
-  message fresh;
+  static_cast<message_fields&>(*this) = {};
   closer.clear();
   providers.clear();
   records.clear();
-  fresh.closer.swap(closer);
-  fresh.providers.swap(providers);
-  fresh.records.swap(records);
-  *this = std::move(fresh);
 }
 
 KADORO_DECL std::size_t encoded_size(message const& m) { return detail::body_size(m); }

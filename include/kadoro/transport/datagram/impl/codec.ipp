@@ -133,10 +133,10 @@ KADORO_DECL result<bytes> encode_request(message const& m, std::size_t limit, wi
   return out;
 }
 
-KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized large, answer_page used) {
-  answer_page page = std::move(used);
-  page.passed_over = 0;
-  wire::message& w = page.what;
+KADORO_DECL void cut_answer(message const& m, std::size_t room, oversized large, answer_page& out) {
+  out.passed_over = 0;
+  wire::message& w = out.what;
+  w.reset();
   detail::copy_without_lists(m, w);
   std::size_t size = wire::encoded_size(w) + 2 * detail::cursor_field_bytes;
   w.records_cursor = m.records_cursor;  // of those that are there but not in `m`; nearer, if not all of it fits
@@ -164,7 +164,7 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
       last = here;
       is_record ? w.records.push_back(*record) : w.providers.push_back(*provider);
     } else {
-      ++page.passed_over;
+      ++out.passed_over;
     }
     is_record ? static_cast<void>(++record) : static_cast<void>(++provider);
   }
@@ -181,8 +181,7 @@ KADORO_DECL answer_page cut_answer(message const& m, std::size_t room, oversized
     }
     ++passed;
   }
-  page.bytes_at_most = size;
-  return page;
+  out.bytes_at_most = size;
 }
 
 KADORO_DECL result<message> decode_request(bytes_view data, wire::message& room) {

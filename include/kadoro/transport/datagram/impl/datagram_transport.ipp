@@ -761,18 +761,15 @@ KADORO_DECL datagram_transport::served_answer datagram_transport::serve(peer_ref
   if (!may_write && request->type == message_type::ping && !request->key.empty())
     request->unsolicited = !has_sent_to(where);
   ++counts_.requests_received;
-  message answer = std::move(detail::spare().answer);
-  answer.type = request->type;
+  detail::spare_messages& spare = detail::spare();
+  detail::reset_at_end const ends(spare.answer);
+  spare.answer.type = request->type;
   served_answer out;
-  if (handler_->on_request(from, *request, answer) == handler::reply::send) {
-    answer_page page = cut_answer(answer, room, large, std::move(detail::spare().page));
-    counts_.records_passed_over += page.passed_over;
-    out = write_answer(page.what, page.bytes_at_most, f, place, room);
-    page.what.reset();
-    detail::spare().page = std::move(page);
+  if (handler_->on_request(from, *request, spare.answer) == handler::reply::send) {
+    cut_answer(spare.answer, room, large, spare.page);
+    counts_.records_passed_over += spare.page.passed_over;
+    out = write_answer(spare.page.what, spare.page.bytes_at_most, f, place, room);
   }
-  answer.reset();
-  detail::spare().answer = std::move(answer);
   return out;
 }
 

@@ -31,6 +31,18 @@ inline spare_messages& spare() {
   return messages;
 }
 
+/// A message that keeps its memory only.
+class reset_at_end {
+ public:
+  explicit reset_at_end(message& what) noexcept : what_(what) {}
+  reset_at_end(reset_at_end const&) = delete;
+  reset_at_end& operator=(reset_at_end const&) = delete;
+  ~reset_at_end() { what_.reset(); }
+
+ private:
+  message& what_;
+};
+
 }  // namespace detail
 
 /// One request of ours. It lives in the frame of `request`, and leaves every list when that ends.
