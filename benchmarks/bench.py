@@ -59,6 +59,15 @@ def rivals_of(machine, results, quick):
     return here
 
 
+def options_of(ask):
+    """Those that change what is measured, as they were given; nothing if all is as usual."""
+    usual = {"quick": False, "io": "auto", "blocks": None, "only": ",".join(CHAPTERS), "realtime": 0, "jitter_ms": 0,
+             "loss_percent": 0}
+    given = [(name, vars(ask)[name]) for name in usual if vars(ask)[name] != usual[name]]
+    said = " ".join(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in given)
+    return {"options": said} if said else {}
+
+
 def versions_of(machine):
     out = {}
     for name in ("g++", "liburing-dev", "libasio-dev", "libsodium-dev", "nettle-dev", "libbenchmark-dev", "libopendht-dev",
@@ -131,7 +140,7 @@ def main():
     for chapter in chapters:
         if chapter not in CHAPTERS:
             sys.exit(f"bench: no such chapter: {chapter}; there are {', '.join(CHAPTERS)}")
-    about = report.machine_text(machine, {**versions_of(machine), **backends_of(machine)})
+    about = report.machine_text(machine, {**versions_of(machine), **backends_of(machine), **options_of(ask)})
     results.leave_out(chapter for chapter in CHAPTERS if chapter not in chapters)
     text, failed = "", []
     for chapter in chapters:

@@ -67,7 +67,9 @@ void put_mutable(lt::session& node, key_pair const& keys, std::string const& sal
 class batch {
  public:
   batch(lt::session& node, command const& line)
-      : node_(node), what_(line), get_(line.word() == "get"), keys_(what_.tag), times_(what_.count) {}
+      : node_(node), what_(line), get_(line.word() == "get"), keys_(what_.tag), times_(what_.count) {
+    for (std::size_t i = 0; i < what_.count; ++i) operations_.push_back(make(i));
+  }
 
   json run() {
     times_.start();
@@ -87,32 +89,34 @@ class batch {
  private:
   struct one {
     lt::entry value;
+    lt::sha1_hash target;    // of an immutable item
+    std::string name;        // by which alerts tell: this hash, or the salt of a mutable item
     lt::time_point began{};  // on the clock of alerts
     bool found = false;
   };
 
-  /// How alerts name an operation: the hash of an immutable item, the salt of a mutable one.
-  std::string name_of(std::size_t index, lt::entry const& value) const {
-    return what_.is_signed ? what_.key(index) : target_of(value).to_string();
+  one make(std::size_t index) const {
+    one op;
+    op.value = entry_of(what_.value(index));
+    op.target = target_of(op.value);
+    op.name = what_.is_signed ? what_.key(index) : op.target.to_string();
+    return op;
   }
 
   void start_next() {
     if (next_ == what_.count) return;
-    std::size_t const index = next_++;
-    one op{entry_of(what_.value(index))};
-    lt::sha1_hash const target = target_of(op.value);
-    std::string const name = name_of(index, op.value);
-    one& kept = under_way_[name] = std::move(op);
-    kept.began = lt::clock_type::now();
+    one& op = operations_[next_++];
+    under_way_[op.name] = &op;
+    op.began = lt::clock_type::now();
     if (what_.is_signed) {
       if (get_)
-        node_.dht_get_item(keys_.open.bytes, name);
+        node_.dht_get_item(keys_.open.bytes, op.name);
       else
-        put_mutable(node_, keys_, name, kept.value);
+        put_mutable(node_, keys_, op.name, op.value);
     } else if (get_) {
-      node_.dht_get_item(target);
+      node_.dht_get_item(op.target);
     } else {
-      node_.dht_put_item(kept.value);
+      node_.dht_put_item(op.value);
     }
   }
 
@@ -133,10 +137,11 @@ class batch {
   void hear_mutable(lt::dht_mutable_item_alert const& item, lt::time_point when) {
     auto const at = under_way_.find(item.salt);
     if (at == under_way_.end()) return;
-    bool const right = item.item == at->second.value;
-    if (right && !at->second.found) {
-      at->second.found = true;
-      times_.add_first(at->second.began, when);
+    one& op = *at->second;
+    bool const right = item.item == op.value;
+    if (right && !op.found) {
+      op.found = true;
+      times_.add_first(op.began, when);
     }
     if (item.authoritative) ended(item.salt, right, when);
   }
@@ -145,7 +150,7 @@ class batch {
     auto const at = under_way_.find(name);
     if (at == under_way_.end()) return;
     if (good)
-      times_.add(at->second.began, when);
+      times_.add(at->second->began, when);
     else
       times_.fail(get_ ? "not found" : "not stored");
     under_way_.erase(at);
@@ -157,9 +162,10 @@ class batch {
   bool get_;
   key_pair keys_;
   samples times_;
+  std::vector<one> operations_;  // made before anything is timed
   std::size_t next_ = 0;
   int copies_ = 0;  // of what was put last
-  std::map<std::string, one> under_way_;
+  std::map<std::string, one*> under_way_;
 };
 
 /// The shards of a swarm: one is announced here, all are asked for until they are seen. Mutable items of a pair of keys
@@ -271,6 +277,8 @@ lt::settings_pack settings_for(std::string const& listen, std::string const& see
   s.set_int(pack::dht_upload_rate_limit, 1'000'000'000);
   s.set_int(pack::dht_block_ratelimit, 1'000'000);
   s.set_int(pack::dht_max_dht_items, 1'000'000);
+  s.set_int(pack::recv_socket_buffer_size, 4 << 20);  // of its UDP socket, too: as kadoro's
+  s.set_int(pack::send_socket_buffer_size, 4 << 20);
   return s;
 }
 

@@ -25,7 +25,9 @@ using bench::samples;
 class batch {
  public:
   batch(dht::DhtRunner& node, command const& line)
-      : node_(node), what_(line), get_(line.word() == "get"), times_(what_.count) {}
+      : node_(node), what_(line), get_(line.word() == "get"), times_(what_.count) {
+    for (std::size_t i = 0; i < what_.count; ++i) operations_.push_back(make(i));
+  }
 
   json run() {
     times_.start();
@@ -43,26 +45,31 @@ class batch {
  private:
   struct one {
     std::vector<std::uint8_t> value;
+    std::shared_ptr<dht::Value> to_put;  // putSigned signs it
     dht::InfoHash key;
     bench::clock::time_point began{};
     bench::clock::time_point found{};
     bool right = false;
   };
 
-  void start_next() {
-    if (next_ == what_.count) return;
-    std::size_t const index = next_++;
+  std::shared_ptr<one> make(std::size_t index) const {
     auto const op = std::make_shared<one>();
     op->value = what_.value(index);
     op->key = what_.is_signed ? dht::InfoHash::get(what_.key(index)) : dht::InfoHash::get(op->value);
-    auto const value = std::make_shared<dht::Value>(op->value);
+    if (!get_) op->to_put = std::make_shared<dht::Value>(op->value);
+    return op;
+  }
+
+  void start_next() {
+    if (next_ == what_.count) return;
+    auto const op = operations_[next_++];
     op->began = bench::clock::now();
     if (get_)
       get(op);
     else if (what_.is_signed)
-      node_.putSigned(op->key, value, stored(op));
+      node_.putSigned(op->key, op->to_put, stored(op));
     else
-      node_.put(op->key, value, stored(op));
+      node_.put(op->key, op->to_put, stored(op));
   }
 
   dht::DoneCallback stored(std::shared_ptr<one> const& op) {
@@ -103,6 +110,7 @@ class batch {
   std::mutex mutex_;
   std::condition_variable finished_;
   samples times_;
+  std::vector<std::shared_ptr<one>> operations_;  // made before anything is timed
   std::size_t next_ = 0;
   std::atomic<std::size_t> copies_ = 0;  // of what was put last
 };

@@ -7,6 +7,7 @@ its rows in README.md and docs/benchmarks.md, between two comments there. So all
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ RESULTS = os.path.join("docs", "benchmarks", "results.md")
 PAGES = ("README.md", os.path.join("docs", "benchmarks.md"))
 BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 TABLE = "| row | what |"
+FEWEST_BLOCKS = 10
 INTRODUCTION = """# Results
 
 All that one run of `./scripts/bench` printed. What the rows mean and how they are measured: [benchmarks.md](../benchmarks.md).
@@ -65,6 +67,7 @@ def publish(run, root):
     said = summary(printed)
     if names(said) != list(BARS):
         raise Unfit(f"{run}: this run does not have all rows")
+    fit_to_publish(run)
     absent = [name for name in PICTURES if not os.path.exists(os.path.join(run, name))]
     if absent:
         raise Unfit(f"{run}: this run has no {', '.join(absent)}")
@@ -77,6 +80,18 @@ def publish(run, root):
             file.write(text)
     for name in PICTURES:
         shutil.copyfile(os.path.join(run, name), os.path.join(root, os.path.dirname(RESULTS), name))
+
+
+def fit_to_publish(run):
+    """A whole run, with the usual options, in which no chapter failed and no row has fewer blocks than the method says."""
+    said = json.loads(read(os.path.join(run, "results.json")))
+    if "options" in said["machine"]:
+        raise Unfit(f"{run}: this run was made with {said['machine']['options']}")
+    if said["failed"]:
+        raise Unfit(f"{run}: failed: {', '.join(said['failed'])}")
+    few = [row["name"] for row in said["rows"] if row["blocks"] is not None and row["blocks"] < FEWEST_BLOCKS]
+    if few:
+        raise Unfit(f"{run}: fewer than {FEWEST_BLOCKS} blocks: {', '.join(few)}")
 
 
 def of_page(root, page):

@@ -27,12 +27,15 @@ using namespace kadoro;
 using bench::command;
 using bench::json;
 
+/// What a server that answers one by one does for a packet before it answers.
+enum class work : std::uint16_t { none, verify, sign };
+
 /// In front of every packet; as wide as what stands before a sealed payload in kadoro's own.
 struct header {
   std::uint64_t counter = 0;
   std::uint32_t answer_bytes = 0;  ///< how long the answer is to be
   std::uint16_t sealed = 0;        ///< this packet is, and so is its answer
-  std::uint16_t verify = 0;        ///< who answers verifies a signature first
+  work first = work::none;         ///< who answers does this first
 };
 
 constexpr std::size_t max_packet_bytes = 2048;
@@ -121,7 +124,7 @@ void answer_one_by_one(int fd, bool spin) {
   packet buffer{};
   auto const self = crypto::identity::from_seed({});
   bytes const message(300);
-  auto const signature = self.sign(message);
+  auto signature = self.sign(message);
   for (;;) {
     sockaddr_in from{};
     socklen_t length = sizeof from;
@@ -129,7 +132,8 @@ void answer_one_by_one(int fd, bool spin) {
                                  reinterpret_cast<sockaddr*>(&from), &length);
     if (got < 0) continue;
     header const head = read_packet(buffer.data(), static_cast<std::size_t>(got));
-    if (head.verify != 0 && !crypto::verify(self.public_key(), message, signature)) continue;
+    if (head.first == work::sign) signature = self.sign(message);
+    if (head.first == work::verify && !crypto::verify(self.public_key(), message, signature)) continue;
     write_packet(buffer.data(), head, head.answer_bytes);
     sendto(fd, buffer.data(), head.answer_bytes, 0, reinterpret_cast<sockaddr*>(&from), length);
   }
@@ -195,13 +199,18 @@ struct exchange {
         sealed(line.number("sealed") != 0),
         sign(line.number("sign") != 0),
         verify(line.number("verify") != 0),
-        servers_verify(line.number("servers_verify") != 0),
+        servers_do(servers_work(line)),
         spin(line.number("spin") != 0) {
     std::istringstream in(line.text("servers"));
     for (std::string one; std::getline(in, one, ',');) servers.push_back(address_of(one));
     std::size_t const least = sizeof(header) + (sealed ? crypto::tag_bytes : 0);
     if (std::min(request_bytes, answer_bytes) < least || std::max(request_bytes, answer_bytes) > max_packet_bytes)
       throw std::runtime_error("packets of such a size cannot be");
+  }
+
+  static work servers_work(command const& line) {
+    if (line.number("servers_verify") != 0) return work::verify;
+    return line.number("servers_sign") != 0 ? work::sign : work::none;
   }
 
   std::vector<sockaddr_in> servers;
@@ -213,7 +222,7 @@ struct exchange {
   bool sealed;
   bool sign;    ///< once an operation, before it is sent
   bool verify;  ///< once an operation, after the last answer
-  bool servers_verify;
+  work servers_do;
   bool spin;
 };
 
@@ -241,12 +250,13 @@ class client {
     return times.report();
   }
 
-  /// Keeps `in_flight` requests under way to the first server until `count` are answered: of `askers`, each with a
-  /// socket of its own and the same share of them.
+  /// Keeps `in_flight` requests under way until `count` are answered: of `askers`, each with a socket of its own and
+  /// the same share of them, who ask the servers in turn.
   json rate(exchange const& what) {
     bench::samples const times(0);
     std::deque<asker> askers;
-    for (std::size_t i = 0; i < what.askers; ++i) askers.emplace_back(fd_.any_port());
+    for (std::size_t i = 0; i < what.askers; ++i)
+      askers.emplace_back(fd_.any_port(), what.servers[i % what.servers.size()]);
     std::size_t const share = what.in_flight / what.askers;
     for (asker& each : askers) ask(what, each, share);
     std::size_t answered = 0;
@@ -286,9 +296,10 @@ class client {
 
  private:
   struct asker {
-    explicit asker(sockaddr_in const& at) : fd(at), in(fd) { fd.set_patience(); }
+    asker(sockaddr_in const& at, sockaddr_in const& server) : fd(at), to(server), in(fd) { fd.set_patience(); }
 
     socket_fd fd;
+    sockaddr_in to;
     bench::joined_receiver<batch_packets> in;
     std::size_t under_way = 0;
   };
@@ -300,7 +311,7 @@ class client {
       for (std::size_t i = 0; i < now; ++i) {
         write_packet(out_.packets[i].data(), next_header(what), what.request_bytes);
         out_.parts[i].iov_len = what.request_bytes;
-        out_.addresses[i] = what.servers.front();
+        out_.addresses[i] = by.to;
       }
       out_.send(by.fd, now);
       by.under_way += now;
@@ -317,7 +328,7 @@ class client {
 
   header next_header(exchange const& what) {
     return {++counter_, static_cast<std::uint32_t>(what.answer_bytes), static_cast<std::uint16_t>(what.sealed),
-            static_cast<std::uint16_t>(what.servers_verify)};
+            what.servers_do};
   }
   void send(exchange const& what, sockaddr_in const& to) {
     write_packet(buffer_.data(), next_header(what), what.request_bytes);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the runner does with numbers, without running anything: the statistics, the rows, the files."""
 
+import contextlib
 import csv
 import json
 import os
@@ -28,7 +29,7 @@ class Statistics(unittest.TestCase):
         subject, reference = stats.Figure([10, 20, 90]), stats.Figure([10, 10, 30])
         ratio, spread = stats.ratio(subject, reference)
         self.assertEqual(ratio, 2)
-        self.assertEqual(spread, 1)  # of 1, 2 and 3: quartiles 1.5 and 2.5
+        self.assertEqual(spread, 0.5)  # of 1, 2 and 3: quartiles 1.5 and 2.5
         self.assertEqual(stats.spread([4]), 0)
 
 
@@ -88,6 +89,19 @@ class Blocks(unittest.TestCase):
         self.assertEqual((len(run.blocks["a", "b"]), run.thrown_away, len(run.figures)), (6, 6, 1))
 
 
+    def test_what_is_measured_in_parts_is_one_block_and_another_one_begins_in_each(self):
+        run, order = results.Results(), []
+
+        def measure(block):
+            order.append(block.in_turn(["x", "y", "z"]))
+            block.add("a", "b", [1, 2])
+            block.add("a", "b", [3])
+
+        results.run_blocks(run, "a test", 2, measure, lambda: [1])
+        self.assertEqual(run.blocks["a", "b"], [[1, 2, 3], [1, 2, 3]])
+        self.assertEqual(order, [["y", "z", "x"], ["z", "x", "y"]])
+
+
 class Contestants(unittest.TestCase):
     def test_no_two_share_a_name_or_a_program(self):
         everybody = [swarm.Kadoro] + swarm.RIVALS
@@ -102,8 +116,15 @@ class Contestants(unittest.TestCase):
             def ask(self, _, count, in_flight, **__):
                 return {"us": [1] * count, "seconds": count / in_flight, "failures": 0}
 
+        class Slow(swarm.Js):
+            def __init__(self):
+                pass
+
+            def asking(self):
+                return contextlib.nullcontext(Asker())
+
         run = results.Results()
-        throughput.gets_curve(run, swarm.Js, Asker(), 1000)
+        throughput.gets_curve(run, Slow())
         self.assertEqual([(what, how) for _, what, _, _, how in run.figures],
                          [(f"gets/s at {n} in flight, js", "one sweep") for n in (1, 2, 4, 8, 16, 32, 64)])
 
@@ -190,13 +211,18 @@ class Publication(unittest.TestCase):
             self.write(page, f"before\n\n{publish.BEGIN}an earlier run\n{publish.END}\nafter\n")
         self.write("docs/benchmarks/results-epyc.md", "another machine")
         self.write("docs/benchmarks/get.svg", "an earlier run")
-        run = made_up()
-        for name, (_, bar, _) in rows.BARS.items():
-            run.judge(name, bar)
-        report.write(run, {"date": "2026-01-01", "kadoro": "abc"}, self.run_folder)
+        self.ran({})
         for name in publish.PICTURES:  # which need gnuplot
             with open(os.path.join(self.run_folder, name), "w", encoding="utf-8") as file:
                 file.write("new")
+
+    def ran(self, options, blocks=10, failed=None):
+        run = made_up()
+        for name, (_, bar, _) in rows.BARS.items():
+            run.judge(name, bar, blocks=None if name.startswith("alloc") else blocks)
+        if failed:
+            run.report(failed, "FAILED", "why", "")
+        report.write(run, {"date": "2026-01-01", "kadoro": "abc", **options}, self.run_folder)
 
     def path(self, name):
         return os.path.join(self.root, *name.split("/"))
@@ -243,6 +269,14 @@ class Publication(unittest.TestCase):
         self.refused()
         self.setUp()
         self.write("docs/benchmarks.md", "no comments here")
+        self.refused()
+
+    def test_a_run_that_was_made_otherwise_is_not_published(self):
+        self.ran({"options": "--quick"})
+        self.refused()
+        self.ran({}, blocks=9)
+        self.refused()
+        self.ran({}, failed="wan")
         self.refused()
 
     def refused(self):

@@ -5,23 +5,26 @@ import time
 from . import stats
 from .raw import AROUND, AROUND_SIGNED, Raw
 from .results import run_blocks
-from .swarm import KadoroAwake, KadoroOnAsio
+from .swarm import KadoroAwake, KadoroOnAsio, KadoroWithoutSpinning
 
 VALUE_BYTES = 300
 FAN_OUT = 7
-WARM = 100  # a loop that spins tries that again at every 64th wait
 REST_S = 0.3  # holders verify what was put once they are idle, eight of them on one core: that is not the reader's time
 
 
 def measure_raw(raw, block, count):
+    """Who waits for an answer sleeps, as the rows want it; `_spinning`: looks for it without end, as kadoro's asker does
+    for a while, so that this is the floor."""
     small, large, signed = AROUND, AROUND + VALUE_BYTES, AROUND_SIGNED + VALUE_BYTES
     block.add("raw", "ping", raw.rounds(1, count, small, large))
     block.add("raw", "ping_sealed", raw.rounds(1, count, small, large, sealed=1))
+    block.add("raw", "ping_sealed_spinning", raw.rounds(1, count, small, large, sealed=1, spin=1))
     block.add("raw", "ping_sealed_sign", raw.rounds(1, count, signed, small, sealed=1, sign=1))
     block.add("raw", "ping_sealed_verify", raw.rounds(1, count, small, signed, sealed=1, verify=1))
     for servers in (FAN_OUT, FAN_OUT + 1):
         block.add("raw", f"fanout_{servers}", raw.rounds(servers, count, large, small))
         block.add("raw", f"fanout_{servers}_sealed", raw.rounds(servers, count, large, small, sealed=1))
+        block.add("raw", f"fanout_{servers}_sealed_spinning", raw.rounds(servers, count, large, small, sealed=1, spin=1))
         block.add("raw", f"fanout_{servers}_sealed_servers_verify",
                   raw.rounds(servers, count, signed, small, sealed=1, servers_verify=1))
         block.add("raw", f"fanout_{servers}_sealed_sign", raw.rounds(servers, count, signed, small, sealed=1, sign=1))
@@ -38,9 +41,9 @@ def checked(swarm, operation, said, allowed=0.0):
 def measure_swarm(swarm, block, number, count, kinds):
     """Puts, and gets by a node that was not there when the values were put. The very first of each are for warmth."""
     tag = f"latency{number}"
-    count = swarm.at_most(count)
+    count = min(swarm.at_most(count), swarm.fresh_for or count)
     for kind in kinds:
-        warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.at_most(WARM))
+        warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.warm)
         timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
         with swarm.putting() as putter:
             checked(swarm, "put", putter.ask("put", **warm), swarm.failures_allowed)
@@ -50,7 +53,7 @@ def measure_swarm(swarm, block, number, count, kinds):
     time.sleep(REST_S)
     with swarm.asking() as asker:
         for kind in kinds:
-            warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.at_most(WARM))
+            warm = dict(kind=kind, tag=tag + "w", bytes=VALUE_BYTES, count=swarm.warm)
             timed = dict(kind=kind, tag=tag, bytes=VALUE_BYTES, count=count)
             checked(swarm, "get", asker.ask("get", **warm), swarm.failures_allowed)
             said = checked(swarm, "get", asker.ask("get", **timed), swarm.failures_allowed)
@@ -64,15 +67,19 @@ def measure_swarm(swarm, block, number, count, kinds):
 
 def run(machine, results, rivals, blocks, count):
     raw = Raw(machine)
-    swarms = [KadoroAwake(machine, io=machine.backend)]
+    swarms = [KadoroAwake(machine, io=machine.backend), KadoroWithoutSpinning(machine, io=machine.backend)]
     if machine.backend == "auto" and swarms[0].backend != "asio":
         swarms.append(KadoroOnAsio(machine, io="asio"))
     swarms += [rival(machine) for rival in rivals]
     try:
         def measure(block):
-            measure_raw(raw, block, count)
-            for swarm in swarms:
+            measure_raw(raw, block, count // 2)
+            for swarm in block.in_turn(swarms):
+                if swarm.fresh_for:
+                    swarm.start_anew()
                 measure_swarm(swarm, block, block.number, count, swarm.kinds)
+            time.sleep(REST_S)  # what they leave to do is no noise of the machine
+            measure_raw(raw, block, count - count // 2)
 
         run_blocks(results, "latency", blocks, measure, raw.ping)
         spinning(machine, results, raw, count)

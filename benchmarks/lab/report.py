@@ -25,7 +25,8 @@ def as_json(results, about):
     """Every row is in it, but for those of chapters that were left out, which are among `skipped`."""
     skipped = [{"what": what, "why": why} for what, why in results.skipped.items()]
     return {"rows": results.in_order(), "machine": about, "skipped": skipped,
-            "blocks_thrown_away": results.thrown_away}
+            "blocks_thrown_away": results.thrown_away,
+            "failed": [chapter for chapter, what, *_ in results.figures if what == "FAILED"]}
 
 
 def write_csv(results, folder):
@@ -42,8 +43,9 @@ def write_csv(results, folder):
         out.writerows(results.figures)
     with open(os.path.join(folder, "rows.csv"), "w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["name", "ratio", "spread", "bar", "met", "why"])
-        out.writerows([r["name"], r["ratio"], r["spread"], r["bar"], r["met"], r.get("why")] for r in results.in_order())
+        columns = ["name", "ratio", "spread", "bar", "met", "blocks", "why"]
+        out.writerow(columns)
+        out.writerows([r.get(column) for column in columns] for r in results.in_order())
 
 
 def table(header, rows):
@@ -60,10 +62,9 @@ def markdown(results, about):
     rows = []
     for r in results.in_order():
         direction, _, what = BARS[r["name"]]
-        spread = "" if not r["spread"] else f" ± {number(r['spread'] / 2)}"
+        spread = "" if not r["spread"] else f" ± {number(r['spread'])}"
         met = {True: "yes", False: "**no**", None: "not measured"}[r["met"]]
-        blocks = results.counts.get(r["name"])
-        rows.append([r["name"], what, number(r["ratio"]) + spread, str(blocks or ""), f"{direction} {number(r['bar'])}", met])
+        rows.append([r["name"], what, number(r["ratio"]) + spread, str(r["blocks"] or ""), f"{direction} {number(r['bar'])}", met])
     lines += table(["row", "what", "ratio", "blocks", "bar", "met"], rows)
 
     latencies = []

@@ -13,7 +13,6 @@ class Results:
         self.figures = []  # (chapter, what, value, unit, how it was measured): for CSV and tables, judged by nobody
         self.rows = {}
         self.left_out = set()  # rows of chapters that nobody asked for
-        self.counts = {}  # by row: of how many blocks
         self.skipped = {}  # what was not measured, and why
         self.thrown_away = 0
 
@@ -37,11 +36,11 @@ class Results:
         if not self.has(*subject) or not self.has(*reference):
             return
         value, spread = stats.ratio(self.figure(*subject, summary), self.figure(*reference, summary))
-        self.counts[name] = min(len(self.blocks[subject]), len(self.blocks[reference]))
-        self.judge(name, value, spread, also)
+        self.judge(name, value, spread, also, min(len(self.blocks[subject]), len(self.blocks[reference])))
 
-    def judge(self, name, value, spread=0.0, also=True):
-        self.rows[name] = row(name, value, spread, also)
+    def judge(self, name, value, spread=0.0, also=True, blocks=None):
+        """`blocks`: of how many; None for what is counted and the same each time."""
+        self.rows[name] = row(name, value, spread, also, blocks)
 
     def skip(self, why, *names):
         """What cannot be done here. Rows among these are not met."""
@@ -91,18 +90,24 @@ class Results:
 
 
 def in_blocks(spread, count):
-    return f"± {stats.number(spread / 2)}, {count} block" + "s" * (count > 1)
+    return f"± {stats.number(spread)}, {count} block" + "s" * (count > 1)
 
 
 class Block:
-    """What one block measured; counts only if the machine was quiet. `number`: of those that were tried, from 1 on."""
+    """What one block measured; counts only if the machine was quiet. `number`: of those that were tried, from 1 on. What is
+    measured in parts has the samples of all of them."""
 
     def __init__(self, number):
         self.number = number
-        self.samples = []
+        self.samples = collections.defaultdict(list)
 
     def add(self, contestant, operation, samples):
-        self.samples.append((contestant, operation, samples))
+        self.samples[contestant, operation] += samples
+
+    def in_turn(self, contestants):
+        """Another one begins in each block."""
+        begin = self.number % len(contestants)
+        return contestants[begin:] + contestants[:begin]
 
 
 def run_blocks(results, chapter, count, measure, ping_us):
@@ -134,5 +139,5 @@ def run_blocks(results, chapter, count, measure, ping_us):
     elif noisy:
         results.report(chapter, "blocks thrown away: noise", len(noisy), "")
     for block in kept:
-        for sample in block.samples:
-            results.add(*sample)
+        for (contestant, operation), samples in block.samples.items():
+            results.add(contestant, operation, samples)

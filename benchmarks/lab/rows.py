@@ -62,12 +62,12 @@ def holds(name, value):
     return value <= bar if direction == AT_MOST else value >= bar
 
 
-def row(name, value, spread, also=True):
+def row(name, value, spread, also=True, blocks=None):
     """`also`: what must be true beside the bar."""
     return {"name": name, "ratio": round(value, 4), "spread": round(spread, 4), "bar": BARS[name][1],
-            "met": bool(holds(name, value) and also)}
+            "met": bool(holds(name, value) and also), "blocks": blocks}
 
 
 def missing(name, why, met):
     """Of what was not measured: `met` is None where a rival is absent, and False where it ought to have been."""
-    return {"name": name, "ratio": None, "spread": None, "bar": BARS[name][1], "met": met, "why": why}
+    return {"name": name, "ratio": None, "spread": None, "bar": BARS[name][1], "met": met, "blocks": None, "why": why}

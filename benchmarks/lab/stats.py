@@ -42,17 +42,18 @@ class Figure:
 
 
 def ratio(subject, reference):
-    """(ratio of the medians, spread). The spread is the distance between the quartiles of the ratios of single blocks:
-    both were measured within the same seconds there."""
+    """(ratio of the medians, spread). The spread is that of the ratios of single blocks: both were measured within the
+    same seconds there."""
     each = [a / b for a, b in zip(subject.per_block, reference.per_block)]
     return subject.median / reference.median, spread(each)
 
 
 def spread(values):
+    """Half the distance between the quartiles."""
     if len(values) < 2:
         return 0.0
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return high - low
+    return (high - low) / 2
 
 
 def number(value):

@@ -20,6 +20,8 @@ class Swarm:
     putter_settings = {}
     unknown_allowed = 0
     failures_allowed = 0.0
+    warm = 100  # operations before the clock; a loop that spins tries that again at every 64th wait
+    fresh_for = None  # after so many operations it has become slow, and another swarm of it is started
     most = None  # operations that it is asked for at once: a slow contestant would take minutes for as many as others
 
     def __init__(self, machine, hosts=None, **settings):
@@ -27,11 +29,15 @@ class Swarm:
         self.machine = machine
         self.settings = settings
         self.hosts = hosts or [(None, "127.0.0.1:0")] * (NODES + 1)
-        self.nodes = []
+        self.start_anew()
+
+    def start_anew(self):
+        """With other nodes, which know nothing."""
+        self.stop()
         try:
             for i in range(len(self.hosts) - 1):
                 seed, more = (self.nodes[0].address, {}) if i else (None, self.putter_settings)
-                self.nodes.append(self._start(i, machine.answering_core, seed, **more))
+                self.nodes.append(self._start(i, self.machine.answering_core, seed, **more))
             self._introduce(self.nodes)
             self._wait(self.nodes, len(self.nodes) - 1)
         except BaseException:
@@ -104,9 +110,12 @@ class Swarm:
     def backend(self):
         return self.nodes[0].backend
 
+    nodes = ()
+
     def stop(self):
         for node in self.nodes:
             node.stop()
+        self.nodes = []
 
 
 class Kadoro(Swarm):
@@ -131,6 +140,14 @@ class KadoroOnAsio(KadoroAwake):
     kinds = ("content",)
 
 
+class KadoroWithoutSpinning(Kadoro):
+    """As it comes: whoever waits for an answer sleeps."""
+
+    name = "kadoro_without_spinning"
+    kinds = ("content",)
+    asker_settings = {"mode": "client"}
+
+
 class KadoroAsleep(Kadoro):
     """Where all share a core."""
 
@@ -146,10 +163,14 @@ class Introduced(Swarm):
 
 
 class OpenDht(Introduced):
+    """A node takes longer with every key that it has put or sought, and remembers those that are gone."""
+
     name = "opendht"
     program = "opendht_node"
     kinds = ("content",)
     failures_allowed = 0.1
+    warm = 20
+    fresh_for = 100
 
 
 class OpenDhtSigned(OpenDht):
@@ -192,6 +213,7 @@ class Js(Introduced):
     asker_settings = {"mode": "client"}
     kinds = ("content",)
     failures_allowed = 0.1
+    warm = 64
     most = 64
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from . import stats
-from .latency import VALUE_BYTES, checked
+from .latency import FAN_OUT, VALUE_BYTES, checked
 from .machine import start
 from .raw import AROUND, EchoServer, Raw
 from .results import run_blocks
@@ -16,11 +16,21 @@ from .swarm import Kadoro, KadoroAsleep
 
 IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 JUDGED = 32
+OPENDHT_GETS = 200  # of each asker, which takes longer with every key that it has sought
 UNJUDGED_BLOCKS = 5  # of what no row is about
 SWEEP = "one sweep"
 ASKERS = 8  # of answers a second: as many as the other nodes of a swarm are
 REST_S = 1  # holders verify what was put once they are idle: that is not the reader's time
 KEYS = 1000  # content that is asked for again and again: nobody keeps what it has read
+
+
+def curves(results, swarms):
+    for swarm in swarms:
+        for part in (on_the_wire, gets_curve, puts_curve):
+            try:
+                part(results, swarm)
+            except RuntimeError as why:  # too many in flight for that one: no row is about these
+                results.skip(str(why), f"the rest of {part.__name__} of {swarm.name}")
 
 
 def rate(said):
@@ -36,31 +46,30 @@ def run(machine, results, rivals, blocks, seconds, quick):
             with swarm.putting() as putter:
                 checked(swarm, "put", putter.ask("put", kind="content", tag="t", bytes=VALUE_BYTES,
                                           count=swarm.at_most(KEYS)), swarm.failures_allowed)
-        with swarms[0].asking() as asker:
-            gets_curve(results, swarms[0], asker, 4 * KEYS)
-            puts_curve(results, swarms[0], asker)
-            on_the_wire(results, swarms[0], asker)
+        echoes = [EchoServer(machine) for _ in range(FAN_OUT)]
 
-            def measure(block):
-                gets_of(swarms[0], block, asker)
-                signed_gets(swarms[0], block, asker, block.number)
-                verify_us = stats.p50(raw.crypto("verify", 300, VALUE_BYTES))
-                block.add("raw", "verifications/s", [1e6 / verify_us])
-                for swarm in swarms[1:]:
-                    with swarm.asking() as other:  # a fresh one: OpenDHT grows slow with every key that it has sought
-                        gets_of(swarm, block, other)
-                time.sleep(REST_S)  # what the last one leaves to its swarm is no noise of the machine
-
-            run_blocks(results, "throughput", blocks, measure, raw.ping)
-        judge_gets(results)
-        if not quick:
-            for swarm in swarms[1:]:
+        def measure(block):
+            for swarm in block.in_turn(swarms):
                 with swarm.asking() as asker:
-                    for part in (on_the_wire, gets_curve, puts_curve):
-                        try:
-                            part(results, swarm, asker)
-                        except RuntimeError as why:  # too many in flight for that one: no row is about these
-                            results.skip(str(why), f"the rest of {part.__name__} of {swarm.name}")
+                    gets_of(swarm, block, asker)
+                    if swarm.name == "kadoro":
+                        signed_gets(swarm, block, asker, block.number)
+            verify_us = stats.p50(raw.crypto("verify", 300, VALUE_BYTES))
+            block.add("raw", "verifications/s", [1e6 / verify_us])
+            said = raw.client.ask("rate", servers=",".join(each.at for each in echoes), askers=FAN_OUT, in_flight=5 * FAN_OUT,
+                                  count=20 * KEYS, request=AROUND, answer=AROUND + VALUE_BYTES, sealed=1)
+            block.add("raw", "sealed exchanges with seven/s", [said["answered"] / said["seconds"]])
+            time.sleep(REST_S)  # what the last one leaves to its swarm is no noise of the machine
+
+        try:
+            run_blocks(results, "throughput", blocks, measure, raw.ping)
+        finally:
+            for each in echoes:
+                each.stop()
+        judge_gets(results)
+        curves(results, swarms if not quick else swarms[:1])
+        if not quick:
+            signed_puts(machine, results, raw, min(blocks, UNJUDGED_BLOCKS))
             for swarm in swarms:
                 swarm.stop()
             some = min(blocks, UNJUDGED_BLOCKS)
@@ -91,8 +100,8 @@ def ask_gets(swarm, asker, count, in_flight, kind="content", tag="t"):
 
 def gets_of(swarm, block, asker):
     """Some tenths of a second, after a few for warmth."""
-    count = {"kadoro": 20, "libtorrent": 4}.get(swarm.name, 1) * KEYS
-    ask_gets(swarm, asker, KEYS // 10, JUDGED)
+    count = {"kadoro": 20 * KEYS, "libtorrent": 4 * KEYS, "opendht": OPENDHT_GETS}.get(swarm.name, KEYS)
+    ask_gets(swarm, asker, swarm.warm, JUDGED)
     block.add(swarm.name, "gets/s", [rate(ask_gets(swarm, asker, count, JUDGED))])
 
 
@@ -105,13 +114,17 @@ def signed_gets(swarm, block, asker, number):
     block.add(swarm.name, "gets_signed/s", [rate(ask_gets(swarm, asker, KEYS, JUDGED, "signed", f"ts{number}"))])
 
 
-def gets_curve(results, swarm, asker, count=KEYS):
+def gets_curve(results, swarm):
+    """Each by a fresh asker, as everywhere."""
     for in_flight in numbers_in_flight(swarm):
-        gets = rate(ask_gets(swarm, asker, count if in_flight > 1 else KEYS, in_flight))
+        count = {"kadoro": 4 * KEYS, "opendht": OPENDHT_GETS}.get(swarm.name, KEYS) if in_flight > 1 else OPENDHT_GETS
+        with swarm.asking() as asker:
+            ask_gets(swarm, asker, swarm.warm, in_flight)
+            gets = rate(ask_gets(swarm, asker, count, in_flight))
         results.report("throughput", f"gets/s at {in_flight} in flight, {swarm.name}", gets, "1/s", SWEEP)
 
 
-def puts_curve(results, swarm, _asker):
+def puts_curve(results, swarm):
     count = KEYS if swarm.name == "kadoro" else KEYS // 2  # some take half a minute for a thousand
     with swarm.putting() as putter:
         for in_flight in numbers_in_flight(swarm):
@@ -124,7 +137,7 @@ def numbers_in_flight(swarm):
     return [one for one in IN_FLIGHT if one <= swarm.at_most(one)]  # of a slow one, no more than it is asked for
 
 
-def on_the_wire(results, swarm, asker):
+def on_the_wire(results, swarm):
     """What goes over the loopback for an operation, acknowledgements and headers of IP and UDP included."""
 
     def bytes_so_far():
@@ -138,7 +151,8 @@ def on_the_wire(results, swarm, asker):
         results.report("throughput", f"bytes on the wire, a {operation} of {VALUE_BYTES}, {swarm.name}",
                        (bytes_so_far() - before) / max(1, len(said["us"])), "bytes")
 
-    report("get", asker, "t")
+    with swarm.asking() as asker:
+        report("get", asker, "t")
     with swarm.putting() as putter:
         report("put", putter, "wire")
 
@@ -173,6 +187,38 @@ class Place:
     def stop(self):
         self.finder.stop()
         self.swarm.stop()
+
+
+def signed_puts(machine, results, raw, blocks):
+    """Holders verify when no put comes for a moment: here until all of them have, in a fresh swarm."""
+
+    def measure(block):
+        swarm = Kadoro(machine, io=machine.backend)
+
+        def worked_s():
+            return [node.ask("usage")["cpu_s"] for node in swarm.nodes]
+
+        try:
+            began = time.monotonic()
+            with swarm.putting() as putter:
+                said = checked(swarm, "put", putter.ask("put", kind="signed", tag="all", bytes=VALUE_BYTES, count=2 * KEYS,
+                                                        in_flight=JUDGED))
+            block.add("kadoro", "signed_puts/s", [rate(said)])
+            last, ended = worked_s(), time.monotonic()
+            while time.monotonic() < ended + 0.2:
+                time.sleep(0.02)
+                now = worked_s()
+                if max(after - before for before, after in zip(last, now)) > 0.002:  # more than to answer that question
+                    ended = time.monotonic()
+                last = now
+            block.add("kadoro", "signed_puts_verified/s", [2 * KEYS / (ended - began)])
+        finally:
+            swarm.stop()
+
+    run_blocks(results, "signed puts", blocks, measure, raw.ping)
+    for what, operation in (("stored by all seven", "signed_puts/s"), ("and verified by them", "signed_puts_verified/s")):
+        results.report_blocks("throughput", f"signed puts/s with {JUDGED} under way, {what}, kadoro", ("kadoro", operation),
+                              "1/s")
 
 
 def backends_and_cores(machine, results, raw, blocks):
@@ -333,13 +379,14 @@ def answers(machine, results, blocks, seconds):
         def measure(block):
             for askers, of in ((ASKERS, ""), (1, " of one")):
                 measure_askers(block, askers, of, 1 if askers == ASKERS else 0.5)
-            # Each is verified by a server that answers one by one: what it takes is the verification.
-            ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=AROUND, answer=AROUND, in_flight=64, sealed=1,
-                       servers_verify=1)
-            got, per_core = per_core_second(lambda: raw.servers[0].ask("usage")["cpu_s"],
-                                            lambda: raw.client.ask("rate", **ask))
-            block.add("raw", "sealed_verified_echo/core_s", [per_core])
-            block.add("raw", "sealed_verified_echo/s", [got["answered"] / got["seconds"]])
+            # For each a server that answers one by one verifies or signs: what it takes is that.
+            for name, work in (("sealed_verified_echo", "servers_verify"), ("sealed_signed_echo", "servers_sign")):
+                ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=AROUND, answer=AROUND, in_flight=64,
+                           sealed=1, **{work: 1})
+                got, per_core = per_core_second(lambda: raw.servers[0].ask("usage")["cpu_s"],
+                                                lambda: raw.client.ask("rate", **ask))
+                block.add("raw", f"{name}/core_s", [per_core])
+                block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
             for name, other in backends.items():
                 block.add(name, "io_echo_ping", raw.client.ask("rounds", servers=other.at, count=200, request=100,
                                                                answer=100)["us"])
@@ -396,6 +443,11 @@ def judge_gets(results):
     results.compare("gets_vs_opendht", kadoro, ("opendht", "gets/s"), median)
     results.compare("gets_vs_libtorrent", kadoro, ("libtorrent", "gets/s"), median)
     results.compare("gets_signed", ("kadoro", "gets_signed/s"), ("raw", "verifications/s"), median)
+    by_hand = ("raw", "sealed exchanges with seven/s")  # the limit of a GET
+    results.report_ratio("throughput", f"gets/s at {JUDGED} in flight, kadoro / sealed exchanges by hand with seven servers",
+                         kadoro, by_hand)
+    results.report_ratio("throughput", "sealed exchanges by hand with seven servers / gets/s of libtorrent", by_hand,
+                         ("libtorrent", "gets/s"))
 
 
 def judge_answers(results):
