@@ -23,7 +23,7 @@ RESULTS = os.path.join("docs", "benchmarks", "results.md")
 PAGES = ("README.md", os.path.join("docs", "benchmarks.md"))
 BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 TABLE = "| row | what |"
-FEWEST_BLOCKS = 10
+FEWEST_BLOCKS = 8  # of ten; the table says how many there are
 INTRODUCTION = """# Results
 
 All that one run of `./scripts/bench` printed. What the rows mean and how they are measured: [benchmarks.md](../benchmarks.md).
@@ -83,7 +83,7 @@ def publish(run, root):
 
 
 def fit_to_publish(run):
-    """A whole run, with the usual options, in which no chapter failed and no row has fewer blocks than the method says."""
+    """A whole run, with the usual options, in which no chapter failed and nearly all blocks were quiet."""
     said = json.loads(read(os.path.join(run, "results.json")))
     if "options" in said["machine"]:
         raise Unfit(f"{run}: this run was made with {said['machine']['options']}")

@@ -274,7 +274,7 @@ class Publication(unittest.TestCase):
     def test_a_run_that_was_made_otherwise_is_not_published(self):
         self.ran({"options": "--quick"})
         self.refused()
-        self.ran({}, blocks=9)
+        self.ran({}, blocks=7)
         self.refused()
         self.ran({}, failed="wan")
         self.refused()

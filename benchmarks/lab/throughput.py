@@ -19,6 +19,7 @@ JUDGED = 32
 OPENDHT_GETS = 200  # of each asker, which takes longer with every key that it has sought
 UNJUDGED_BLOCKS = 5  # of what no row is about
 SWEEP = "one sweep"
+WARM_ECHOES = 5000
 ASKERS = 8  # of answers a second: as many as the other nodes of a swarm are
 REST_S = 1  # holders verify what was put once they are idle: that is not the reader's time
 KEYS = 1000  # content that is asked for again and again: nobody keeps what it has read
@@ -371,14 +372,25 @@ def answers(machine, results, blocks, seconds):
     server = swarm.nodes[3]
     asker = start(machine, "find_node_load", machine.asking_core, server=server.address, io=machine.backend)
     echo, raw = EchoServer(machine), Raw(machine, servers=1)
-    backends = backend_echoes(machine, results)
     try:
         asker.read()
-        asker.ask("run", count=5000, askers=ASKERS)
+        sizes = asker.ask("run", count=5000, askers=ASKERS)
 
         def measure(block):
-            for askers, of in ((ASKERS, ""), (1, " of one")):
-                measure_askers(block, askers, of, 1 if askers == ASKERS else 0.5)
+            block.add("kadoro", "find_node_request_bytes", [sizes["request_bytes"]])
+            block.add("kadoro", "find_node_answer_bytes", [sizes["answer_bytes"]])
+            backends = backend_echoes(machine)  # fresh ones: how fast a process is, is also luck with its memory
+            try:
+                for each in backends.values():
+                    raw.client.ask("rate", servers=each.at, count=WARM_ECHOES, request=100, answer=100, in_flight=64)
+                for askers, of, share in ((ASKERS, "", 1), (1, " of one", 0.5)):
+                    measure_askers(block, backends, askers, of, share)
+                for name, other in block.in_turn(list(backends.items())):
+                    block.add(name, "io_echo_ping", raw.client.ask("rounds", servers=other.at, count=200, request=100,
+                                                                   answer=100)["us"])
+            finally:
+                for each in backends.values():
+                    each.stop()
             # For each a server that answers one by one verifies or signs: what it takes is that.
             for name, work in (("sealed_verified_echo", "servers_verify"), ("sealed_signed_echo", "servers_sign")):
                 ask = dict(servers=raw.at[0], count=int(1000 * seconds), request=AROUND, answer=AROUND, in_flight=64,
@@ -387,38 +399,47 @@ def answers(machine, results, blocks, seconds):
                                                 lambda: raw.client.ask("rate", **ask))
                 block.add("raw", f"{name}/core_s", [per_core])
                 block.add("raw", f"{name}/s", [got["answered"] / got["seconds"]])
-            for name, other in backends.items():
-                block.add(name, "io_echo_ping", raw.client.ask("rounds", servers=other.at, count=200, request=100,
-                                                               answer=100)["us"])
 
-        def measure_askers(block, askers, of, share):
-            load = dict(in_flight=64, askers=askers)
-            said, find_node = per_core_second(lambda: server.ask("usage")["cpu_s"],
-                                              lambda: asker.ask("run", count=int(40000 * share * seconds), **load))
-            block.add("kadoro", f"find_node{of}/core_s", [find_node])
-            block.add("kadoro", f"find_node{of}/s", [said["answered"] / said["seconds"]])
-            if askers == ASKERS:
-                block.add("kadoro", "find_node_request_bytes", [said["request_bytes"]])
-                block.add("kadoro", "find_node_answer_bytes", [said["answer_bytes"]])
-            load["count"] = int(100000 * share * seconds)
-            for name, sealed in (("echo", 0), ("sealed_echo", 1)):
-                got, per_core = per_core_second(echo.cpu_s, lambda: raw.client.ask(
-                    "rate", servers=echo.at, request=said["request_bytes"], answer=said["answer_bytes"], sealed=sealed, **load))
-                block.add("raw", f"{name}{of}/core_s", [per_core])
-                block.add("raw", f"{name}{of}/s", [got["answered"] / got["seconds"]])
-            for name, other in backends.items():
-                got, per_core = per_core_second(lambda: other.ask("usage")["cpu_s"], lambda: raw.client.ask(
-                    "rate", servers=other.at, request=100, answer=100, **load))
-                block.add(name, f"io_echo{of}/core_s", [per_core])
-                block.add(name, f"io_echo{of}/s", [got["answered"] / got["seconds"]])
+        def measure_askers(block, backends, askers, of, share):
+            def add(who, what, cpu_s, ask):
+                got, per_core = per_core_second(cpu_s, ask)
+                block.add(who, f"{what}{of}/core_s", [per_core])
+                block.add(who, f"{what}{of}/s", [got["answered"] / got["seconds"]])
 
+            def find_node():
+                add("kadoro", "find_node", lambda: server.ask("usage")["cpu_s"],
+                    lambda: asker.ask("run", count=int(80000 * share * seconds), in_flight=64, askers=askers))
+
+            def echoed(who, what, cpu_s, at, request, answer, sealed=0):
+                add(who, what, cpu_s, lambda: raw.client.ask(
+                    "rate", servers=at, request=request, answer=answer, sealed=sealed, in_flight=64, askers=askers,
+                    count=int(200000 * share * seconds)))
+
+            turns = [(find_node, ())]
+            turns += [(echoed, ("raw", name, echo.cpu_s, echo.at, sizes["request_bytes"], sizes["answer_bytes"], sealed))
+                      for name, sealed in (("echo", 0), ("sealed_echo", 1))]
+            turns += [(echoed, (name, "io_echo", lambda of=other: of.ask("usage")["cpu_s"], other.at, 100, 100))
+                      for name, other in backends.items()]
+            for run, how in block.in_turn(turns):
+                run(*how)
+
+        absent = {"uring", "raw_uring"} - backend_echoes_here(machine)
+        if absent:
+            results.skip("no io_uring backend in this build, or none that works here", "uring_vs_raw", "asio_vs_uring")
         run_blocks(results, "answers", blocks, measure, raw.ping)
     finally:
-        for each in [swarm, asker, echo, raw] + list(backends.values()):
+        for each in [swarm, asker, echo, raw]:
             each.stop()
 
 
-def backend_echoes(machine, results):
+def backend_echoes_here(machine):
+    echoes = backend_echoes(machine)
+    for each in echoes.values():
+        each.stop()
+    return set(echoes)
+
+
+def backend_echoes(machine):
     """The same echo on each backend there is, and by hand: by blocking calls, and on io_uring, which sends by sendmmsg or
     by submissions."""
     out = {}
@@ -433,8 +454,6 @@ def backend_echoes(machine, results):
             out[name] = process
         except RuntimeError:
             process.process.wait()
-    if "uring" not in out or "raw_uring" not in out:
-        results.skip("no io_uring backend in this build, or none that works here", "uring_vs_raw", "asio_vs_uring")
     return out
 
 
