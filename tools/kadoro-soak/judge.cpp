@@ -40,7 +40,7 @@ std::string_view to_string(rule what) noexcept {
 }
 
 judge::judge(std::size_t processes, std::size_t replicas, double start_ms)
-    : processes_(processes), start_ms_(start_ms), down_(processes), deaths_(processes) {
+    : start_ms_(start_ms), down_(processes), deaths_(processes) {
   std::size_t const r = std::min(replicas, processes - 1);
   tolerated_ = r - (r / 2 + 1);
   for (auto& d : down_) d.push_back({start_ms, never});  // until it has joined

@@ -147,7 +147,6 @@ class judge {
   void forget(double now_ms);
   static std::string told(statement const& s);
 
-  std::size_t processes_;
   std::size_t tolerated_;
   double start_ms_;
   std::map<std::string, std::size_t> names_;
