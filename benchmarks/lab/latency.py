@@ -75,8 +75,7 @@ def run(machine, results, rivals, blocks, count):
         def measure(block):
             measure_raw(raw, block, count // 2)
             for swarm in block.in_turn(swarms):
-                if swarm.fresh_for:
-                    swarm.start_anew()
+                swarm.be_fresh()
                 measure_swarm(swarm, block, block.number, count, swarm.kinds)
             time.sleep(REST_S)  # what they leave to do is no noise of the machine
             measure_raw(raw, block, count - count // 2)

@@ -44,6 +44,11 @@ class Swarm:
             self.stop()
             raise
 
+    def be_fresh(self):
+        """For who grows slow with what it has done."""
+        if self.fresh_for:
+            self.start_anew()
+
     def _start(self, host, core, seed, **more):
         inside, listen = self.hosts[host]
         settings = dict(self.settings, listen=listen, **more)

@@ -33,8 +33,7 @@ def run(machine, results, rivals, blocks, count, jitter_ms, loss_percent):
             def measure(block):
                 block.add("raw", "wan_ping", raw.ping(20))
                 for swarm in block.in_turn(swarms):
-                    if swarm.fresh_for:
-                        swarm.start_anew()
+                    swarm.be_fresh()
                     put_and_get(swarm, block, f"wan{block.number}", count)
                 watched(swarms[0], block, f"watched{block.number}", count)
                 for each in starters:
