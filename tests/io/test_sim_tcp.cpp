@@ -46,7 +46,7 @@ coro::task<result<bytes>> read_to_end(tcp_stream& from) {
     auto const got = co_await from.read_some(part);
     if (!got) co_return fail(got.error());
     if (*got == 0) break;
-    all.insert(all.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(*got));
+    all.append(bytes_view(part).first(*got));
   }
   co_return std::move(all);
 }
@@ -202,7 +202,7 @@ TEST_CASE("sim tcp: a closed window is probed, so that word of room may get lost
   net.world.set_blocked(at("10.0.0.1:0"), at("10.0.0.2:0"), false);
   auto const rest = net.a.run(read_to_end(*net.called));
   REQUIRE(rest.has_value());
-  first.insert(first.end(), rest->begin(), rest->end());
+  first.append(*rest);
   CHECK(first == data);
 }
 

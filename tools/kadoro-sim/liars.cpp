@@ -195,7 +195,7 @@ class liars::lying final : public liar {
       r.value.push_back(static_cast<std::uint8_t>(random_.next()));
       byte_array<8> mark{};
       random_.fill(mark);
-      r.value.insert(r.value.end(), mark.begin(), mark.end());
+      r.value.append(mark);
     }
     if (random_.below(2) == 0) random_.fill(r.signature);
     return r;

@@ -174,7 +174,7 @@ void stream_connection::on_data(stream_packet const& p) {
 
 void stream_connection::take(received const& next) {
   if (!skipping_) {
-    assembling_.insert(assembling_.end(), next.body.begin(), next.body.end());
+    assembling_.append(next.body);
     if (assembling_.size() > limit_bytes_) {
       skipping_ = true;
       owner_.on_oversized(*this, assembling_);

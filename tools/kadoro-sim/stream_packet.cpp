@@ -38,7 +38,7 @@ bytes stream_sealer::write(stream_packet const& p) const {
     case stream_packet::kind::data:
       put_number(out, p.number, 4);
       out.push_back(p.last ? 1 : 0);
-      out.insert(out.end(), p.body.begin(), p.body.end());
+      out.append(p.body);
       break;
     case stream_packet::kind::ack:
       put_number(out, p.number, 4);
@@ -47,7 +47,7 @@ bytes stream_sealer::write(stream_packet const& p) const {
     case stream_packet::kind::reset: out.push_back(static_cast<std::uint8_t>(p.why)); break;
   }
   crypto::digest const mac = crypto::hmac_sha256(key_, out);
-  out.insert(out.end(), mac.begin(), mac.begin() + stream_packet::mac_bytes);
+  out.append(bytes_view(mac).first(stream_packet::mac_bytes));
   return out;
 }
 

@@ -22,7 +22,7 @@ bytes part_of(part kind, std::uint32_t exchange, bytes_view body = {}) {
   bytes out(part_header_bytes);
   out[0] = static_cast<std::uint8_t>(kind);
   store_be(out.data() + 1, exchange);
-  out.insert(out.end(), body.begin(), body.end());
+  out.append(body);
   return out;
 }
 
@@ -286,7 +286,7 @@ std::uint64_t stream_transport::fresh_number() {
 
 void stream_transport::send_hello(stream_connection& c) {
   bytes hello{static_cast<std::uint8_t>(options_.mode)};
-  hello.insert(hello.end(), id_.bytes().begin(), id_.bytes().end());
+  hello.append(id_.bytes());
   std::uint32_t end = 0;
   static_cast<void>(c.send_message(part_of(part::hello, 0, hello), end));  // it is the first: there is room
 }

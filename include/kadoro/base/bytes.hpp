@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "kadoro/base/block_pool.hpp"
 #include "kadoro/base/version.hpp"
@@ -31,9 +33,7 @@ class bytes : public pooled_vector<std::uint8_t> {
   bytes(bytes&&) noexcept = default;
   ~bytes() = default;
   bytes& operator=(bytes const& other) {
-    if (capacity() < other.size()) return *this = bytes(other);
-    resize(other.size());
-    if (!empty()) std::memmove(data(), other.data(), size());
+    assign(bytes_view(other));
     return *this;
   }
   bytes& operator=(bytes&&) noexcept = default;
@@ -45,6 +45,31 @@ class bytes : public pooled_vector<std::uint8_t> {
   /// A copy.
   explicit bytes(bytes_view of) : vector(of.size()) {
     if (!of.empty()) std::memcpy(data(), of.data(), of.size());
+  }
+
+  using vector::assign;
+  /// Becomes a copy; `of` may be a part of this.
+  void assign(bytes_view of) {
+    if (capacity() < of.size()) {
+      *this = bytes(of);
+      return;
+    }
+    if (size() < of.size()) resize(of.size());
+    if (!of.empty()) std::memmove(data(), of.data(), of.size());
+    resize(of.size());
+  }
+
+  /// Puts a copy behind what is there. `of` lies elsewhere.
+  void append(bytes_view of) {
+    std::size_t const before = size();
+    if (capacity() - before < of.size()) {
+      bytes larger;
+      larger.reserve(std::max(before + of.size(), 2 * capacity()));
+      larger.assign(*this);
+      *this = std::move(larger);
+    }
+    resize(before + of.size());
+    if (!of.empty()) std::memcpy(data() + before, of.data(), of.size());
   }
 };
 

@@ -27,7 +27,7 @@ KADORO_DECL void udp_socket::state::on_datagrams(std::span<datagram> batch) {
     }
     letter& into = inbox[(first + count++) % inbox.size()];
     into.from = one.from;
-    into.data.assign(one.data.begin(), one.data.end());
+    into.data.assign(one.data);
   }
   arrived.set();
 }

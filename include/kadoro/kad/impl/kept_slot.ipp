@@ -63,9 +63,9 @@ KADORO_DECL kadoro::bytes kept_slot::entry_key(bytes_view key, peer_id const& ow
   out.reserve(key.size() + owner.bytes().size() + 4);
   out.push_back('s');
   out.push_back(static_cast<std::uint8_t>(key.size()));
-  out.insert(out.end(), key.begin(), key.end());
+  out.append(key);
   out.push_back(relayed ? 1 : 0);
-  out.insert(out.end(), owner.bytes().begin(), owner.bytes().end());
+  out.append(owner.bytes());
   out.push_back(static_cast<std::uint8_t>(which));
   return out;
 }

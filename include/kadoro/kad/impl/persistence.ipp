@@ -27,7 +27,7 @@ inline constexpr std::uint32_t address = 1, rtt_us = 2;
 
 inline bytes entry_name(char prefix, bytes_view rest) {
   bytes out(1, static_cast<std::uint8_t>(prefix));
-  out.insert(out.end(), rest.begin(), rest.end());
+  out.append(rest);
   return out;
 }
 
@@ -44,7 +44,7 @@ inline crypto::digest checksum(bytes_view name, bytes_view content) {
 inline bytes stamped(bytes_view name, bytes_view content) {
   crypto::digest const sum = checksum(name, content);
   bytes out(sum.begin(), sum.begin() + checksum_bytes);
-  out.insert(out.end(), content.begin(), content.end());
+  out.append(content);
   return out;
 }
 

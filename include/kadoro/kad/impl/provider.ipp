@@ -14,7 +14,7 @@ KADORO_DECL kadoro::bytes encode_addresses(std::vector<multiaddr> const& address
       continue;
     ++n;
     multiformats::append_varint(out, where.bytes().size());
-    out.insert(out.end(), where.bytes().begin(), where.bytes().end());
+    out.append(where.bytes());
   }
   return out;
 }

@@ -242,7 +242,7 @@ KADORO_DECL void multiaddr::append(std::uint32_t code, bytes_view value) {
   auto const fixed = detail::fixed_size(spec->kind);
   assert(!fixed || *fixed == value.size());
   if (!fixed) append_varint(data_, value.size());
-  data_.insert(data_.end(), value.begin(), value.end());
+  data_.append(value);
 }
 
 KADORO_DECL result<multiaddr> multiaddr::from_bytes(bytes_view data) {

@@ -24,7 +24,7 @@ KADORO_DECL std::size_t encode_varint(std::uint64_t value, bytes_span out) noexc
 KADORO_DECL void append_varint(bytes& out, std::uint64_t value) {
   byte_array<max_varint_bytes> encoded;
   std::size_t const size = encode_varint(value, encoded);
-  out.insert(out.end(), encoded.begin(), encoded.begin() + static_cast<std::ptrdiff_t>(size));
+  out.append(bytes_view(encoded).first(size));
 }
 
 KADORO_DECL result<decoded_varint> decode_varint(bytes_view data) {

@@ -207,7 +207,7 @@ KADORO_DECL bool stream::append(std::uint64_t position, bytes_view data) {
   if (position > expected_ || position + data.size() <= expected_) return false;
   bytes_view const news = data.subspan(static_cast<std::size_t>(expected_ - position));
   if (news.size() > room()) return false;
-  in_.insert(in_.end(), news.begin(), news.end());
+  in_.append(news);
   expected_ += news.size();
   return true;
 }
@@ -307,7 +307,7 @@ KADORO_DECL result<std::size_t> stream::try_write(bytes_view data) {
   }
   if (phase_ != phase::open || end_wanted_) return std::size_t{0};
   std::size_t const size = std::min(data.size(), buffer_bytes - out_.size());
-  out_.insert(out_.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+  out_.append(data.first(size));
   counters_.sent_bytes += size;
   pump();
   return size;

@@ -57,7 +57,7 @@ KADORO_DECL world::flight* world::new_flight(endpoint const& from, endpoint cons
   idle_.pop_back();
   one.from = one.origin = from;
   one.to = to;
-  one.data.assign(data.begin(), data.end());
+  one.data.assign(data);
   one.inside = nullptr;
   one.island = 0;
   one.digest = 0;

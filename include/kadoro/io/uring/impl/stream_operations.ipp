@@ -62,7 +62,7 @@ KADORO_DECL std::size_t stream_send::take(bytes_view data) {
   std::size_t const needed = filling_.size() + size;
   if (needed > filling_.capacity())
     filling_.reserve(std::min(limits::max_send_bytes, std::max(needed, 2 * filling_.capacity())));
-  filling_.insert(filling_.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+  filling_.append(data.first(size));
   return size;
 }
 
