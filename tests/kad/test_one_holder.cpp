@@ -4,6 +4,8 @@
 #include <chrono>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "simulated_swarm.hpp"
 
@@ -72,6 +74,37 @@ TEST_CASE("one holder: it is near, it is asked alone, and the keys share the loa
   }
   for (std::size_t i = 4; i < members; ++i) CHECK_FALSE(asked.contains(swarm.id(i)));
   CHECK(asked.size() == 4);
+}
+
+TEST_CASE("one holder: of what is asked at once, so many go to the same one, and then the next") {
+  constexpr std::size_t together = lookup::company::max_together;
+  constexpr std::size_t rounds = 12;
+  constexpr std::size_t count = 2 * together + 3;
+  small_swarm swarm(6);
+  swarm.join_all();
+  swarm.put_keys(rounds * count);
+  swarm.add_client();
+  static auto const one = [](node& from, std::string name, std::vector<peer_id>& asked) -> coro::task<void> {
+    auto const got = co_await from.get(as_bytes(name));
+    CHECK(got.value().found());
+    for (auto const& step : got->steps().steps()) asked.push_back(step.peer);
+  };
+  std::set<peer_id> ever;
+  std::size_t looks = 0;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    std::vector<std::vector<peer_id>> asked(count);
+    for (std::size_t i = 0; i < count; ++i)
+      swarm.hosts[members]->spawn(one(*swarm.nodes[members], small_swarm::key(round * count + i), asked[i]));
+    swarm.world.run_for(1s);
+    looks += std::erase_if(asked, [](auto const& whom) { return whom.size() > 1; });
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      REQUIRE(asked[i].size() == 1);
+      CHECK(asked[i] == asked[i / together * together]);
+      ever.insert(asked[i].front());
+    }
+  }
+  CHECK(looks <= rounds);
+  CHECK(ever.size() >= members - 2);  // over time they share the load out
 }
 
 TEST_CASE("one holder: if it is silent, the others are asked as soon as it is late") {

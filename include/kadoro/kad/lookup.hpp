@@ -71,6 +71,28 @@ class lookup {
     ~visitor() = default;
   };
 
+  /// Whom the lookups of one node have asked alone in this turn of its loop. What goes to one peer together wakes it
+  /// once, and leaves joined where the system can: worth more than the place in a queue of so few.
+  class company {
+   public:
+    static constexpr std::size_t max_together = 8;
+
+    /// Whether another question may go along to that peer.
+    bool takes_along(transport::peer const& who, time_point now) const noexcept {
+      return last_ == &who && at_ == now && together_ < max_together;
+    }
+    void note(transport::peer const& who, time_point now) noexcept {
+      together_ = takes_along(who, now) ? together_ + 1 : 1;
+      last_ = &who;
+      at_ = now;
+    }
+
+   private:
+    transport::peer const* last_ = nullptr;  ///< compared only
+    time_point at_{};
+    std::size_t together_ = 0;
+  };
+
   /// In order of distance.
   using candidate_list = pooled_vector<candidate const*>;
 
@@ -96,9 +118,13 @@ class lookup {
   /// are not worth waiting for.
   void ask_first(std::size_t n) noexcept { wave_ = n; }
 
-  /// Asks one of the `n` closest alone, as long as it may be enough: the closest of those that are not much farther
-  /// away than the nearest. All others follow once it has answered, or is not worth waiting for.
-  void ask_one_of(std::size_t n) noexcept { one_of_ = n; }
+  /// Asks one of the `n` closest alone, as long as it may be enough: of those that are not much farther away than the
+  /// nearest, the one that `with` asks along, else the closest. All others follow once it has answered, or is not worth
+  /// waiting for. `with` outlives the lookup.
+  void ask_one_of(std::size_t n, company& with) noexcept {
+    one_of_ = n;
+    company_ = &with;
+  }
 
   /// Asks for the content-addressed record under the target, and for nothing else that may be there.
   void ask_for_content() noexcept { asks_for_content_ = true; }
@@ -139,7 +165,7 @@ class lookup {
   KADORO_DECL void conclude(candidate& c, progress_of const& so_far, visitor& sees);
   KADORO_DECL void add(peer_ref const& who, peer_ref const& by);
   KADORO_DECL void start_more(coro::scope& asks, visitor& sees);
-  KADORO_DECL candidate* likely_quick() const;
+  KADORO_DECL candidate* likely_quick();
   KADORO_DECL bool start(coro::scope& asks, candidate& c, visitor& sees);
   KADORO_DECL void be_patient(candidate& c);
   KADORO_DECL bool has_patience(candidate const& c) const;
@@ -162,6 +188,7 @@ class lookup {
   std::size_t width_;
   std::size_t wave_;        ///< how many of the closest are asked now; at most `width_`
   std::size_t one_of_ = 0;  ///< of how many one is asked alone; 0: it was not enough, or nobody wanted that
+  company* company_ = nullptr;
   trace& steps_;
   std::size_t parallel_ = alpha;
   bool asks_for_content_ = false;

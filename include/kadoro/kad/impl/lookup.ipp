@@ -171,8 +171,8 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
 }
 
 /// Of the `one_of_` closest; those that keep others waiting are none. Null if there is nobody. Whoever is near enough
-/// is as good as the nearest: so the keys share the load out.
-KADORO_DECL lookup::candidate* lookup::likely_quick() const {
+/// is as good as the nearest: so the keys share the load out, those of one turn by the first of them.
+KADORO_DECL lookup::candidate* lookup::likely_quick() {
   static constexpr duration near_enough = std::chrono::milliseconds(1);
   pooled_vector<candidate*> of;
   duration nearest = duration::max();
@@ -181,10 +181,16 @@ KADORO_DECL lookup::candidate* lookup::likely_quick() const {
     of.push_back(&c);
     if (c.peer->rtt.known()) nearest = std::min(nearest, c.peer->rtt.smoothed());
   });
-  auto const at = std::find_if(of.begin(), of.end(), [nearest](candidate* c) {
-    return nearest == duration::max() || (c->peer->rtt.known() && c->peer->rtt.smoothed() <= 2 * nearest + near_enough);
+  std::erase_if(of, [nearest](candidate const* c) {
+    return nearest != duration::max() && (!c->peer->rtt.known() || c->peer->rtt.smoothed() > 2 * nearest + near_enough);
   });
-  return at == of.end() ? nullptr : *at;
+  if (of.empty()) return nullptr;
+  time_point const now = scheduler_.now();
+  auto const along = std::find_if(of.begin(), of.end(),
+                                  [this, now](candidate const* c) { return company_->takes_along(*c->peer, now); });
+  candidate* const chosen = along == of.end() ? of.front() : *along;
+  company_->note(*chosen->peer, now);
+  return chosen;
 }
 
 /// False if there is no room for another question.

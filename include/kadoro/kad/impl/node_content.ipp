@@ -247,7 +247,7 @@ KADORO_DECL coro::task<void> node_core::content_job(node_core& core, kadoro::byt
   if (how.quorum)
     seek.ask_first(core.options_.replicas);
   else
-    seek.ask_one_of(knows_holders ? core.options_.replicas : 1);
+    seek.ask_one_of(knows_holders ? core.options_.replicas : 1, core.asked_alone_);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   collector.decide();

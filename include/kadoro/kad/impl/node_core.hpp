@@ -103,6 +103,7 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
   std::unique_ptr<transport::transport> transport_;
   routing_table table_;
   verified_cache verified_;
+  lookup::company asked_alone_;
   record_store store_;
   watcher_table watchers_;
   request_gate gate_;

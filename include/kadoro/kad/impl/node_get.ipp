@@ -309,7 +309,7 @@ KADORO_DECL coro::task<void> node_core::get_job(node_core& core, kadoro::bytes k
   if (how.quorum || state->providers || core.table_.size() > core.k() || core.looks_for_laggards())
     seek.ask_first(core.options_.replicas);
   else
-    seek.ask_one_of(core.options_.replicas);
+    seek.ask_one_of(core.options_.replicas, core.asked_alone_);
   seek.start_from(core.k(), core.seeds_);
   co_await seek_all(core, seek, collector);
   if (collector.best().empty()) {
