@@ -21,4 +21,5 @@ string(SUBSTRING "${text}" 0 ${end} text)
 file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/readme_program.cpp" CONTENT "${text}\n")
 
 add_executable(readme_program "${CMAKE_CURRENT_BINARY_DIR}/readme_program.cpp")
+target_compile_options(readme_program PRIVATE -O0)  # all of the library is in it
 target_link_libraries(readme_program PRIVATE kadoro::asio kadoro_dev)

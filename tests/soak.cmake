@@ -1,7 +1,7 @@
 # Short runs of kadoro-soak, so that it does not rot. What it is for takes hours: docs/soak.md.
 add_test(NAME soak/churn COMMAND kadoro-soak churn --nodes 20 --minutes 0.2 --churn 60 --gets 20 --puts 2 --json)
 set(kadoro_soak_tests soak/churn)
-if(TARGET kadoro_lmdb)
+if(TARGET kadoro_lmdb AND NOT KADORO_SANITIZE)
   add_test(NAME soak/run
     COMMAND kadoro-soak run --minutes 0.75 --gap 2.5 --processes 5 --rate 20 --seed 4 --json)
   list(APPEND kadoro_soak_tests soak/run)

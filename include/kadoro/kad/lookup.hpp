@@ -71,7 +71,7 @@ class lookup {
     ~visitor() = default;
   };
 
-  /// Whom the lookups of one node have asked alone in this turn of its loop. What goes to one peer together wakes it
+  /// Whom the lookups of one node have asked alone in this turn of its loop. What goes to a near peer together wakes it
   /// once, and leaves joined where the system can: worth more than the place in a queue of so few.
   class company {
    public:
@@ -119,8 +119,9 @@ class lookup {
   void ask_first(std::size_t n) noexcept { wave_ = n; }
 
   /// Asks one of the `n` closest alone, as long as it may be enough: of those that are not much farther away than the
-  /// nearest, the one that `with` asks along, else the closest. All others follow once it has answered, or is not worth
-  /// waiting for. `with` outlives the lookup.
+  /// nearest, the one that was asked last, if `with` takes another question along and it is less than a millisecond
+  /// away, else the closest. All others follow once it has answered, or is not worth waiting for. `with` outlives the
+  /// lookup.
   void ask_one_of(std::size_t n, company& with) noexcept {
     one_of_ = n;
     company_ = &with;

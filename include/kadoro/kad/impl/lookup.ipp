@@ -171,7 +171,9 @@ KADORO_DECL void lookup::start_more(coro::scope& asks, visitor& sees) {
 }
 
 /// Of the `one_of_` closest; those that keep others waiting are none. Null if there is nobody. Whoever is near enough
-/// is as good as the nearest: so the keys share the load out, those of one turn by the first of them.
+/// is as good as the nearest: so the keys share the load out. Where a wake-up takes longer than the way, those of one
+/// turn do so by the first of them; farther away, or while a large answer comes in, what goes along would wait in a
+/// queue.
 KADORO_DECL lookup::candidate* lookup::likely_quick() {
   static constexpr duration near_enough = std::chrono::milliseconds(1);
   pooled_vector<candidate*> of;
@@ -186,8 +188,10 @@ KADORO_DECL lookup::candidate* lookup::likely_quick() {
   });
   if (of.empty()) return nullptr;
   time_point const now = scheduler_.now();
-  auto const along = std::find_if(of.begin(), of.end(),
-                                  [this, now](candidate const* c) { return company_->takes_along(*c->peer, now); });
+  auto const along = std::find_if(of.begin(), of.end(), [this, now](candidate const* c) {
+    return company_->takes_along(*c->peer, now) && c->peer->rtt.known() && c->peer->rtt.smoothed() <= near_enough &&
+           !transport_.receiving(c->peer);
+  });
   candidate* const chosen = along == of.end() ? of.front() : *along;
   company_->note(*chosen->peer, now);
   return chosen;
