@@ -39,7 +39,8 @@ bytes pattern(std::size_t size_bytes, std::uint64_t from = 0) {
   return out;
 }
 
-/// More than any buffer of a system: Linux grows those of a connection to about 10 MB, some to 37.
+/// More than any buffer of a system: Linux grows those of a connection to about 10 MB. Made once: sanitizers take their
+/// time.
 bytes_view more_than_buffers() {
   static bytes const all = pattern(64u << 20);
   return all;
@@ -166,7 +167,7 @@ TEST_CASE("tcp: a reader that does not read stops the writer at a bound, and get
     CHECK(stopped.error() == errc::timed_out);
     std::size_t const sent = both.caller.counters().sent_bytes;
     CHECK(sent > 0);
-    CHECK(sent < 48u << 20);
+    CHECK(sent < 32u << 20);
     // Goes on where it stopped.
     result<void> rest;
     std::size_t const total = sent + (1u << 20);

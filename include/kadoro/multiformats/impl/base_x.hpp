@@ -75,7 +75,7 @@ inline result<bytes> decode_base_x(std::string_view text, std::string_view alpha
   }
   bytes out(leading_zeros(digits), 0);
   bytes const number = convert_base(digits, static_cast<std::uint32_t>(alphabet.size()), 256);
-  out.insert(out.end(), number.begin(), number.end());
+  out.append(number);
   return out;
 }
 
