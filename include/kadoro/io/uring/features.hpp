@@ -29,6 +29,12 @@ struct features {
   KADORO_DECL static result<features> probe(options const& wanted);
 };
 
+/// Makes a ring: 0, or a negative error number.
+KADORO_DECL int open_queues(unsigned entries, io_uring& which, io_uring_params& wanted) noexcept;
+
+/// Ends what `open_queues` made.
+KADORO_DECL void close_queues(io_uring& which) noexcept;
+
 /// Lets a ring that was made with IORING_SETUP_R_DISABLED begin, on the thread that it belongs to from now on. 0, or an
 /// error number.
 KADORO_DECL int enable_ring(io_uring& which) noexcept;

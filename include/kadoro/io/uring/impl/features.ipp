@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 
@@ -21,6 +22,26 @@ KADORO_DECL error ring_error(char const* what, int cause) {
   return error(errc::io_failure, text);
 }
 
+namespace detail {
+
+// The system may give the memory of a ring that has ended to one that another thread makes, and only the kernel knows
+// that the one came after the other: liburing maps without the C library, so the thread sanitizer takes what the two
+// wrote for a race. Counting the ends tells it.
+inline std::atomic<unsigned> queues_closed{0};
+
+}  // namespace detail
+
+KADORO_DECL int open_queues(unsigned entries, io_uring& which, io_uring_params& wanted) noexcept {
+  int const status = ::io_uring_queue_init_params(entries, &which, &wanted);
+  static_cast<void>(detail::queues_closed.load(std::memory_order_acquire));
+  return status;
+}
+
+KADORO_DECL void close_queues(io_uring& which) noexcept {
+  detail::queues_closed.fetch_add(1, std::memory_order_release);
+  ::io_uring_queue_exit(&which);
+}
+
 KADORO_DECL int enable_ring(io_uring& which) noexcept {
   // Not io_uring_enable_rings: liburing 2.3 declares it, but its library does not have it.
   long const status = ::syscall(__NR_io_uring_register, which.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
@@ -34,12 +55,12 @@ class small_ring {
  public:
   explicit small_ring(unsigned flags) noexcept {
     parameters_.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
-    status_ = ::io_uring_queue_init_params(8, &ring_, &parameters_);
+    status_ = open_queues(8, ring_, parameters_);
   }
   small_ring(small_ring const&) = delete;
   small_ring& operator=(small_ring const&) = delete;
   ~small_ring() {
-    if (status_ == 0) ::io_uring_queue_exit(&ring_);
+    if (status_ == 0) close_queues(ring_);
   }
   int status() const noexcept { return status_; }
   bool has(unsigned feature) const noexcept { return (parameters_.features & feature) == feature; }

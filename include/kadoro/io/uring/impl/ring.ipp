@@ -39,7 +39,7 @@ KADORO_DECL result<std::unique_ptr<ring>> ring::open(options const& wanted) {
   parameters.flags = made->features_.setup_flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
   parameters.cq_entries = std::max(wanted.completion_entries, wanted.entries);
   made->ring_.ring_fd = -1;
-  int const status = ::io_uring_queue_init_params(std::max(1u, wanted.entries), &made->ring_, &parameters);
+  int const status = open_queues(std::max(1u, wanted.entries), made->ring_, parameters);
   if (status != 0) {
     made->ring_.ring_fd = -1;
     return fail(ring_error("cannot make a ring", -status));
@@ -60,7 +60,7 @@ KADORO_DECL ring::~ring() {
   if (ring_.ring_fd < 0) return;
   if (!drain() && buffers_ != nullptr) buffers_->leak();
   buffers_.reset();
-  ::io_uring_queue_exit(&ring_);
+  close_queues(ring_);
 }
 
 KADORO_DECL void ring::start(operation& what) noexcept {
