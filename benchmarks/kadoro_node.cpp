@@ -254,8 +254,13 @@ int main(int argc, char** argv) {
   command const settings(argc, argv);
   auto const context =
       bench::open_context(settings.text("io", "auto"), std::chrono::microseconds(settings.number("spin_us", 0)));
+  auto const listen = io::endpoint::parse(settings.text("listen", "127.0.0.1:0"));
+  if (!listen) {
+    std::cerr << "bench_kadoro_node: listen: " << listen.error().message() << '\n';
+    return 2;
+  }
   kad::node_options options;
-  options.listen = io::endpoint::parse(settings.text("listen", "127.0.0.1:0")).value();
+  options.listen = *listen;
   options.mode = settings.text("mode") == "client" ? kad::peer_mode::client : kad::peer_mode::server;
   // As the rivals', without limits of rates. What checks them still runs.
   static constexpr double no_limit = 1e12;
@@ -265,8 +270,14 @@ int main(int argc, char** argv) {
   options.store.max_bytes = options.store.max_bytes_per_publisher = std::size_t{2} << 30;
   options.store.max_remembered = std::size_t{4} << 20;
   options.replicas = settings.number("replicas", kad::node_options::default_replicas);
-  if (auto const seed = settings.text("bootstrap"); !seed.empty())
-    options.bootstrap = {multiformats::multiaddr::parse(seed).value()};
+  if (auto const text = settings.text("bootstrap"); !text.empty()) {
+    auto const seed = multiformats::multiaddr::parse(text);
+    if (!seed) {
+      std::cerr << "bench_kadoro_node: bootstrap: " << seed.error().message() << '\n';
+      return 2;
+    }
+    options.bootstrap = {*seed};
+  }
   auto node = kad::node::open(*context, crypto::identity::generate(context->random()), options);
   if (!node) {
     std::cerr << node.error().message() << '\n';

@@ -122,6 +122,32 @@ TEST_CASE("leave: where everybody has everything there is nothing to pass on, an
   }
 }
 
+TEST_CASE("leave: holders that go while goodbyes are still on their way leave as many copies as there were") {
+  bool at_once = false;
+  SUBCASE("one as soon as the one before it has gone") {}
+  SUBCASE("two at once") { at_once = true; }
+  for (std::uint64_t seed = 75; seed < 78; ++seed) {
+    CAPTURE(seed);
+    crowd c(seed, 2);
+    put_options how;
+    how.quorum = quorum::all();
+    REQUIRE(c.swarm.put(0, "key", "value", how).ok());
+    c.swarm.crash(0);  // nobody renews it
+    for (int left = 0; left < 3; ++left) {
+      auto const now = c.holders("key", 0);
+      REQUIRE(now.size() >= 2);
+      duration took{};
+      int done = 0;
+      std::size_t const goers = at_once ? 2 : 1;
+      for (std::size_t i = 0; i < goers; ++i)
+        c.swarm.hosts[now[i]]->spawn(close_in_time(*c.swarm.nodes[now[i]], took, done));
+      while (done < static_cast<int>(goers)) c.swarm.world.run_for(1ms);
+      for (std::size_t i = 0; i < goers; ++i) c.swarm.nodes[now[i]].reset();
+      CHECK(c.holders("key", 0).size() >= 2);
+    }
+  }
+}
+
 TEST_CASE("leave: half of a swarm at once loses nothing, and makes no storm") {
   crowd c(73);
   put_options how;

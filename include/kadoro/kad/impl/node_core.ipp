@@ -88,7 +88,7 @@ KADORO_DECL coro::task<void> node_core::close(time_point hand_over_until) {
     leaving_ = true;
     for (auto const& [key, of] : watching_) of->close_readers();
     if (context_.now() < hand_over_until) {
-      auto const in_time = co_await coro::with_deadline(hand_over(*this), hand_over_until);
+      auto const in_time = co_await coro::with_deadline(hand_over(*this, hand_over_until), hand_over_until);
       static_cast<void>(in_time);  // what was not passed on lives on with the others that hold it
     }
     closed_ = true;

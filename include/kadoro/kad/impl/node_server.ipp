@@ -23,6 +23,7 @@ KADORO_DECL transport::handler::reply node_core::on_request(peer_ref const& from
   }
   switch (request.type) {
     case message_type::ping:
+      if (leaving_) answer.refusal = errc::refused;  // do not count on it
       if (!request.key.empty()) take_knock(from, request);
       break;
     case message_type::find_node: answer_contacts(from, request, answer); break;
