@@ -11,13 +11,14 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// 24 nodes, so that others come into the place of one that leaves.
+/// More nodes than replicas, so that others come into the place of one that leaves.
 struct crowd {
-  explicit crowd(std::uint64_t seed, std::size_t replicas = 3) : swarm(seed) {
+  explicit crowd(std::uint64_t seed, std::size_t replicas = 3, int nodes = 24, duration delay = 10ms)
+      : swarm(seed, delay) {
     node_options options;
     options.table.k = 8;
     options.replicas = replicas;
-    for (int i = 0; i < 24; ++i) swarm.add(options);
+    for (int i = 0; i < nodes; ++i) swarm.add(options);
     swarm.join_all();
     swarm.world.run_for(5s);
   }
@@ -146,6 +147,45 @@ TEST_CASE("leave: holders that go while goodbyes are still on their way leave as
       CHECK(c.holders("key", 0).size() >= 2);
     }
   }
+}
+
+TEST_CASE("leave: peers that are too far away to say in time whether they stay are heirs all the same") {
+  crowd c(78, 2, 8, 300ms);
+  c.swarm.world.run_for(10s);
+  put_options how;
+  how.quorum = quorum::all();
+  REQUIRE(c.swarm.put(0, "key", "value", how).ok());
+  c.swarm.crash(0);
+  auto const now = c.holders("key", 0);
+  REQUIRE(now.size() == 2);
+  CHECK(c.close(now.front()) <= 2600ms);
+  CHECK(c.holders("key", 0).size() == 2);
+}
+
+TEST_CASE("leave: where time is short, every record gets a copy before any gets a second one") {
+  crowd c(79, 3, 7, 50ms);
+  c.swarm.world.run_for(10s);
+  put_options how;
+  how.lifetime = 10min;
+  how.quorum = quorum::all();
+  int const records = 200;
+  for (int i = 0; i < records; ++i) REQUIRE(c.swarm.put(0, std::to_string(i), "value", how).ok());
+  c.swarm.crash(0);
+  c.swarm.world.run_for(30s);  // until the others know
+  auto const leavers = c.holders("0", 0);
+  REQUIRE(leavers.size() == 3);
+  int only_theirs = 0;
+  for (int i = 0; i < records; ++i) only_theirs += c.holders(std::to_string(i), 0) == leavers ? 1 : 0;
+  CHECK(only_theirs > records / 4);
+  duration took{};
+  int done = 0;
+  for (std::size_t const i : leavers) c.swarm.hosts[i]->spawn(close_in_time(*c.swarm.nodes[i], took, done));
+  c.swarm.world.run_for(3s);
+  CHECK(done == 3);
+  for (std::size_t const i : leavers) c.swarm.nodes[i].reset();
+  int kept = 0;
+  for (int i = 0; i < records; ++i) kept += c.holders(std::to_string(i), 0).empty() ? 0 : 1;
+  CHECK(kept == records);
 }
 
 TEST_CASE("leave: half of a swarm at once loses nothing, and makes no storm") {

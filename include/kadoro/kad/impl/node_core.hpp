@@ -344,15 +344,14 @@ class node_core final : public std::enable_shared_from_this<node_core>, private 
 
   // impl/node_leave.ipp
   struct legacy;
+  struct succession;
   KADORO_DECL static coro::task<void> hand_over(node_core& core, time_point until);
   KADORO_DECL static coro::task<void> ask_who_stays(node_core& core, legacy& all);
   KADORO_DECL static coro::task<void> ask_whether_it_stays(node_core& core, legacy& all, peer_ref who);
   KADORO_DECL static coro::task<void> pass_on(node_core& core, legacy& all);
-  struct succession {
-    peer_list heirs;         ///< the closest first, and some in reserve
-    std::size_t needed = 0;  ///< so many of them
-  };
-  KADORO_DECL succession heirs_of(key const& where, peer_id const& publisher, std::vector<peer_id> const& going) const;
+  KADORO_DECL peer_list possible_heirs(key const& where, peer_id const& publisher, std::size_t n) const;
+  KADORO_DECL bool anybody_lacks(key const& where, peer_id const& publisher) const;
+  KADORO_DECL succession heirs_of(key const& where, peer_id const& publisher, legacy const& all) const;
   KADORO_DECL peer_list neighbours(key const& of, std::size_t n) const;
   KADORO_DECL static coro::task<bool> bequeath(node_core& core, legacy& all, record const& what, duration remaining,
                                                peer_ref to);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "kadoro/coro/deadline.hpp"
 #include "kadoro/coro/sleep.hpp"
@@ -12,15 +13,32 @@ namespace kadoro::inline KADORO_ABI::kad::detail {
 // place among the r closest gets a copy first, with what remains of its life. In a swarm of at most r others nobody
 // comes into its place, and there is nothing to do.
 
+struct node_core::succession {
+  peer_list heirs;         ///< in the order in which they are asked, with some in reserve
+  std::size_t needed = 0;  ///< so many of them
+};
+
 /// What a node that leaves passes on: each worker takes the next.
 struct node_core::legacy {
   static constexpr std::size_t max_bytes = 16u << 20;
   static constexpr std::size_t workers = 16;
 
-  std::vector<std::pair<kadoro::bytes, peer_id>> records;  ///< keys with publishers
-  std::vector<peer_id> going;                              ///< others that leave, too, or are not there any more
+  struct bequest {
+    kadoro::bytes key;
+    peer_id publisher;
+    std::optional<succession> to = std::nullopt;  ///< once it has been looked at
+  };
+
+  std::vector<bequest> records;  ///< what needs a further copy stands once more, behind all others
+  std::vector<peer_id> going;    ///< others that leave, too, or are not there any more
+  std::vector<peer_id> silent;   ///< others that may be slow
   std::size_t next = 0;
   std::size_t bytes = 0;  ///< sent
+
+  bool may_go_on(coro::environment const& in) const noexcept { return bytes < max_bytes && !in.cancel().requested(); }
+  static bool has(std::vector<peer_id> const& some, peer_ref const& who) {
+    return std::find(some.begin(), some.end(), who->id()) != some.end();
+  }
 };
 
 /// Passes on what it can until it is asked to stop.
@@ -29,12 +47,15 @@ KADORO_DECL coro::task<void> node_core::hand_over(node_core& core, time_point un
   legacy all;
   core.store_.for_each(core.context_.now(), [&core, &all](record_store::held const& h) {
     bool const theirs = h.value->is_signed() ? h.value->publisher != core.id_ : h.value->is_content();
-    if (theirs) all.records.emplace_back(h.value->key, h.value->publisher);
+    if (theirs) all.records.push_back({h.value->key, h.value->publisher});
   });
-  if (all.records.empty()) co_return;
+  bool const lacking = std::any_of(all.records.begin(), all.records.end(), [&core](legacy::bequest const& b) {
+    return core.anybody_lacks(kad::key::of(b.key), b.publisher);
+  });
+  if (!lacking) co_return;
   time_point const now = core.context_.now();
   auto const asked = co_await coro::with_deadline(ask_who_stays(core, all), now + (until - now) / 4);
-  static_cast<void>(asked);  // who has not answered by then is not counted on
+  static_cast<void>(asked);  // who has not answered by then is silent
   coro::environment const environment = co_await coro::this_environment();
   coro::scope work(core.context_, environment.cancel());
   work.abandon();  // if the whole chain of awaits is destroyed, it goes with it
@@ -58,54 +79,87 @@ KADORO_DECL coro::task<void> node_core::ask_whether_it_stays(node_core& core, le
   transport::message request;
   request.type = transport::message_type::ping;
   auto const answer = co_await core.transport_->request(who, request);
-  if (!answer || answer->refusal == errc::refused) all.going.push_back(who->id());
+  if (!answer && (answer.error() == errc::cancelled || answer.error() == errc::queue_full))
+    all.silent.push_back(who->id());
+  else if (!answer || answer->refusal == errc::refused)
+    all.going.push_back(who->id());
 }
 
+/// A copy of each record first, then further ones of those that need more.
 KADORO_DECL coro::task<void> node_core::pass_on(node_core& core, legacy& all) {
   static constexpr std::size_t slice = 64;  // then others have their turn
   coro::environment const environment = co_await coro::this_environment();
-  while (all.next < all.records.size() && all.bytes < legacy::max_bytes && !environment.cancel().requested()) {
-    auto const [key, publisher] = all.records[all.next++];
+  while (all.next < all.records.size() && all.may_go_on(environment)) {
+    legacy::bequest mine = std::move(all.records[all.next++]);
     if (all.next % slice == 0) {
       auto const turn = co_await coro::sleep_for(duration::zero());
       if (!turn) co_return;
     }
-    auto [heirs, needed] = core.heirs_of(kad::key::of(key), publisher, all.going);
-    for (peer_ref const& heir : heirs) {
-      if (needed == 0) break;
-      auto const held = core.store_.find(key, publisher, core.context_.now());
+    if (!mine.to) mine.to = core.heirs_of(kad::key::of(mine.key), mine.publisher, all);
+    peer_list& heirs = mine.to->heirs;
+    bool taken = mine.to->needed == 0;
+    while (!taken && !heirs.empty() && all.may_go_on(environment)) {
+      peer_ref const heir = heirs.front();
+      heirs.erase(heirs.begin());
+      auto const held = core.store_.find(mine.key, mine.publisher, core.context_.now());
       if (!held) break;
       record const what = *held->value;
       duration const remaining = held->remaining;
-      bool const taken = co_await bequeath(core, all, what, remaining, heir);
-      if (taken) --needed;
+      bool const took = co_await bequeath(core, all, what, remaining, heir);
+      taken = took;
+      if (taken && --mine.to->needed > 0) all.records.push_back(mine);
     }
   }
 }
 
-/// Who comes into the place of this node, and of those of the r closest that go, too; and who follows in case that one
-/// of these leaves as well. Nobody if this node is not among the r closest itself and all of them stay, or everybody
-/// has the record anyway. Its publisher needs no copy. In a swarm that is small enough the members say it, who are more
-/// than a table has room for. A table may lack one that is closer: then the one before comes into the place, and gets a
-/// copy, too.
-KADORO_DECL node_core::succession node_core::heirs_of(key const& where, peer_id const& publisher,
-                                                      std::vector<peer_id> const& going) const {
-  static constexpr std::size_t in_reserve = 2;
-  std::size_t const r = options_.replicas;
-  std::size_t const n = 2 * r + in_reserve;
+/// The closest servers that are known, but for the publisher, who needs no copy. In a swarm that is small enough the
+/// members say it, who are more than a table has room for.
+KADORO_DECL peer_list node_core::possible_heirs(key const& where, peer_id const& publisher, std::size_t n) const {
   peer_list known = members_.view() != 0 ? members_.closest(where, n) : neighbours(where, n);
   std::erase_if(known, [&publisher](peer_ref const& p) { return p->id() == publisher || is_foreign(*p); });
+  return known;
+}
+
+/// Whether there is anybody but those that have the record already.
+KADORO_DECL bool node_core::anybody_lacks(key const& where, peer_id const& publisher) const {
+  std::size_t const r = options_.replicas;
+  return possible_heirs(where, publisher, 2 * r).size() >= r;
+}
+
+/// Who comes into the place of this node, and of those of the r closest that go, too; and who follows in case that one
+/// of these leaves as well. Nobody if this node is not among the r closest itself and all of them stay. A table may
+/// lack one that is closer: then the one before comes into the place, and gets a copy, too. Several that leave at once
+/// each begin with another one. Who was silent may be there, but nobody should wait for it, or count on its copy.
+KADORO_DECL node_core::succession node_core::heirs_of(key const& where, peer_id const& publisher,
+                                                      legacy const& all) const {
+  static constexpr std::size_t in_reserve = 2;
+  static constexpr std::size_t most = 3;  // the others that leave do their part
+  std::size_t const r = options_.replicas;
+  peer_list const known = possible_heirs(where, publisher, 2 * r + in_reserve + all.going.size());
   bool const among_closest = known.size() < r || !where.closer(key(known[r - 1]->hash()), table_.self());
   std::size_t const in_doubt = members_.view() == 0 && among_closest && r > 1 ? 1 : 0;
   std::size_t const holders = (among_closest ? r - 1 : r) - in_doubt;
   succession out{{}, r};
-  for (std::size_t i = 0; i < known.size() && out.heirs.size() < out.needed + in_reserve; ++i) {
-    if (known[i]->unanswered > 0 || std::find(going.begin(), going.end(), known[i]->id()) != going.end()) continue;
-    if (i < holders)
+  peer_list silent;
+  std::size_t before = in_doubt;  // so many others begin with one that is closer
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    peer_ref const& who = known[i];
+    if (who->unanswered > 0 || legacy::has(all.going, who))
+      before += where.closer(key(who->hash()), table_.self()) ? 1u : 0u;
+    else if (legacy::has(all.silent, who))
+      silent.push_back(who);
+    else if (i < holders)
       --out.needed;
     else
-      out.heirs.push_back(known[i]);
+      out.heirs.push_back(who);
   }
+  std::size_t const turns = std::min(out.needed, out.heirs.size());
+  if (turns > 0)
+    std::rotate(out.heirs.begin(), out.heirs.begin() + static_cast<std::ptrdiff_t>(before % turns),
+                out.heirs.begin() + static_cast<std::ptrdiff_t>(turns));
+  out.needed = std::min(out.needed, most);
+  out.heirs.insert(out.heirs.end(), silent.begin(), silent.end());
+  if (out.heirs.size() > out.needed + in_reserve) out.heirs.resize(out.needed + in_reserve);
   return out;
 }
 
