@@ -236,9 +236,8 @@ KADORO_DECL coro::task<void> node_core::evict_job(node_core& core, peer_ref olde
   auto const alive = co_await core.ping(oldest);
   if (alive)
     core.table_.on_alive(oldest, core.context_.now());
-  else if (newcomer->unanswered == 0)
-    core.table_.insert(newcomer,
-                       core.context_.now());  // its silence has removed the oldest; who leaves stays until it has gone
+  else if (newcomer->unanswered == 0)  // silence has removed the oldest; who leaves stays until it has gone
+    core.table_.insert(newcomer, core.context_.now());
 }
 
 /// Looks through buckets that no lookup has touched for long, but for those of our own neighbourhood, which
