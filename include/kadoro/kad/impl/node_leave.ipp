@@ -146,12 +146,10 @@ KADORO_DECL node_core::succession node_core::heirs_of(key const& where, peer_id 
     peer_ref const& who = known[i];
     if (who->unanswered > 0 || legacy::has(all.going, who))
       before += where.closer(key(who->hash()), table_.self()) ? 1u : 0u;
-    else if (legacy::has(all.silent, who))
-      silent.push_back(who);
     else if (i < holders)
-      --out.needed;
+      out.needed -= legacy::has(all.silent, who) ? 0u : 1u;
     else
-      out.heirs.push_back(who);
+      (legacy::has(all.silent, who) ? silent : out.heirs).push_back(who);
   }
   std::size_t const turns = std::min(out.needed, out.heirs.size());
   if (turns > 0)
